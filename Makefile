@@ -1,0 +1,64 @@
+# Two commands: `make demo` and `make test`. Each does all of its own set-up, once.
+PYTHON ?= python3.11
+VENV   ?= .venv
+ENGINE ?= cpu
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# PyTorch's CPU builds live on its own index; it is asked only where the configured registry does not have them.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint bench clean setup setup-dev
+.DELETE_ON_ERROR:
+
+demo: setup  ## align the demo model end to end and write runs/demo/report.html
+	$(BIN)/truing pipeline configs/demo.yaml
+
+test: setup-dev  ## every test, with the real engine, learner and cluster
+	$(BIN)/python -m pytest
+
+lint: setup-dev  ## style, types, import layers, budgets
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_house.py
+
+bench: setup-dev  ## ratios against limits
+	$(BIN)/python -m benchmarks
+
+clean:  ## the environment, the caches of the tools, never a run
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache *.egg-info build dist
+
+setup: $(VENV)/.ready-$(ENGINE)
+setup-dev: $(VENV)/.ready-$(ENGINE)-dev
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else "Truing needs CPython 3.11, this is " + sys.version.split()[0] + ": set PYTHON=/path/to/python3.11")'
+	@command -v c++ >/dev/null || { echo 'Truing needs a C++ compiler (DeepSpeed builds its CPU collectives): install g++'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: everything else must agree with the build that is chosen here.
+$(VENV)/.torch-$(ENGINE): $(BIN)/python
+ifeq ($(ENGINE),cpu)
+	$(PIP) install 'torch==2.13.0+cpu' || $(PIP) install 'torch==2.13.0+cpu' --extra-index-url $(TORCH_INDEX)
+else
+	$(PIP) install 'torch==2.13.0'
+endif
+	touch $@
+
+# The registry's torchvision, torchaudio and torchcodec do not import beside the CPU torch, and a text-only program does not
+# need them: the CPU engine asks for them, so they are taken out again.
+$(VENV)/.ready-$(ENGINE): pyproject.toml $(VENV)/.torch-$(ENGINE)
+	$(PIP) install -e '.[$(ENGINE)]'
+ifeq ($(ENGINE),cpu)
+	$(PIP) uninstall -y torchvision torchaudio torchcodec
+endif
+	$(BIN)/python -m jobs.demo_model
+	touch $@
+
+$(VENV)/.ready-$(ENGINE)-dev: $(VENV)/.ready-$(ENGINE)
+	$(PIP) install -e '.[$(ENGINE),dev]'
+ifeq ($(ENGINE),cpu)
+	$(PIP) uninstall -y torchvision torchaudio torchcodec
+endif
+	touch $@

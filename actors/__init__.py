@@ -1,0 +1,1 @@
+"""Who does the work: one file a role, each a plain class that runs without Ray."""

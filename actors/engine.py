@@ -1,0 +1,108 @@
+"""The vLLM engine, as both the rollout and the labeler use it. vLLM is imported here alone, when an engine starts."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from truing.config.roles import Engine as EngineSettings
+from truing.config.roles import Model
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
+
+
+def engine_environment(settings: EngineSettings) -> dict[str, str]:
+    """Variables that must be set before the process of an engine starts."""
+    common = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false"}
+    if settings.gpus:
+        return common
+    # One process with all its threads: worker processes of its own and thread binding cost up to half the speed on a
+    # few cores.
+    return common | {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.cache_gb))),
+        "OMP_NUM_THREADS": str(settings.cpus),
+    }
+
+
+class Engine:
+    """Continuous batching over one model, with prefix caching and log-probs of processed logits."""
+
+    def __init__(self, folder: str, model: Model, settings: EngineSettings) -> None:
+        os.environ.update(engine_environment(settings))
+        from vllm import LLM
+
+        placement = {"gpu_memory_utilization": settings.gpu_memory_share} if settings.gpus else {}
+        self._llm = LLM(
+            folder,
+            revision=model.revision,
+            dtype=settings.dtype,
+            max_model_len=model.context,
+            max_num_seqs=settings.max_sequences,
+            enforce_eager=settings.eager,
+            enable_prefix_caching=True,
+            # A prompt is never split over two steps: the CPU build cannot take back a seeded request's random draw.
+            enable_chunked_prefill=False,
+            max_num_batched_tokens=max(model.context, settings.batch_tokens),
+            logprobs_mode="processed_logprobs",
+            disable_log_stats=True,
+            seed=0,
+            **placement,
+        )
+        self.context = model.context
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """The first request compiles kernels: let it be one that nobody waits for."""
+        from vllm import SamplingParams
+
+        self.run([[1, 2, 3]], [SamplingParams(max_tokens=2, logprobs=0, seed=0)])
+        self.forget()
+
+    def run(self, prompts: Sequence[list[int]], params: Sequence["SamplingParams"]) -> list["RequestOutput"]:
+        """Answer token prompts, in order. Every prompt must fit the context."""
+        from vllm.inputs import TokensPrompt
+
+        requests = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
+        return self._llm.generate(requests, list(params), use_tqdm=False)
+
+    def next_token_logprobs(self, prompts: Sequence[list[int]], tokens: Sequence[int]) -> list[dict[int, float]]:
+        """Log-probability, in nats, of each of `tokens` right after each prompt."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(tokens), detokenize=False)
+        found: list[dict[int, float]] = []
+        for output in self.run(prompts, [params] * len(prompts)):
+            position = (output.outputs[0].logprobs or [{}])[0]
+            found.append({token: position[token].logprob for token in tokens})
+        return found
+
+    def sequence_logprobs(self, prompt: list[int], response: list[int]) -> list[float]:
+        """Log-probability, in nats at temperature 1, of each token of a given response."""
+        from vllm import SamplingParams
+
+        output = self.run([prompt + response], [SamplingParams(max_tokens=1, prompt_logprobs=0)])[0]
+        positions = (output.prompt_logprobs or [])[len(prompt) :]
+        return [position[token].logprob for position, token in zip(positions, response, strict=True) if position]
+
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Take new weights of the same model and forget what was computed with the old ones."""
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+        self._llm.apply_model(_repack_tied_head)
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        self._llm.reset_prefix_cache()
+
+
+def _repack_tied_head(model: torch.nn.Module) -> None:
+    """A tied LM head keeps a packed copy on the CPU, which `reload_weights` leaves as it was: tie and pack it again."""
+    head, body = model.get_submodule("lm_head"), model.get_submodule("model")
+    if not model.config.tie_word_embeddings:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    head.weight = body.get_submodule("embed_tokens").weight
+    head.quant_method.process_weights_after_loading(head)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]

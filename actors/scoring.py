@@ -1,0 +1,82 @@
+"""The reward graph: reward models, labelers and rules, weighted. The same in training, best-of-n and evaluation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actors.forward import regroup
+from actors.group import ActorGroup, Pending
+from actors.labeler import Labeler
+from actors.reward_model import RewardScorer
+from truing.algorithms.rules import finished_reward, pattern_share
+from truing.labeling.templates import Template
+from truing.records import Failed, Rollout
+
+Scores = Sequence[Sequence[float | Failed]]
+"""One score a completion, by prompt."""
+
+Groups = Sequence[Sequence[Rollout]]
+
+
+def model_scores(scorer: RewardScorer, groups: Groups) -> list[list[float | Failed]]:
+    """The reward model's scaled scores."""
+    texts = [(rollout.prompt, rollout.text) for group in groups for rollout in group]
+    return regroup(scorer.score(texts), groups)
+
+
+def labeler_scores(labeler: Labeler, groups: Groups, *, template: Template) -> list[list[float | Failed]]:
+    """The labeler's direct scores in [-1, 1]."""
+    texts = [(rollout.prompt, rollout.text) for group in groups for rollout in group]
+    return regroup(labeler.score(texts, template), groups)
+
+
+def finished_scores(_: object, groups: Groups) -> list[list[float | Failed]]:
+    """Rule: did the completion end by itself."""
+    return [[finished_reward(rollout.finished) for rollout in group] for group in groups]
+
+
+def pattern_scores(_: object, groups: Groups, *, pattern: str) -> list[list[float | Failed]]:
+    """Rule: share of characters that match."""
+    return [[pattern_share(rollout.text, pattern) for rollout in group] for group in groups]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One node of the graph: a function that some group of actors runs on the rollouts."""
+
+    name: str
+    weight: float
+    group: ActorGroup[Any]
+    function: Callable[..., list[list[float | Failed]]]
+    options: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """Raw scores by part, and their weighted sum; None where a part failed."""
+
+    parts: dict[str, float | Failed]
+    total: float | None
+
+
+class RewardGraph:
+    """A weighted sum of parts. Raw parts and the total are kept apart; shaping (KL) happens elsewhere."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = list(parts)
+
+    def start(self, samples: Pending[list[Rollout]]) -> list[Pending[list[float | Failed]]]:
+        """Set every part to work at the same time."""
+        return [part.group.scatter(part.function, samples, **part.options) for part in self._parts]
+
+    def finish(self, pending: Sequence[Pending[list[float | Failed]]]) -> list[list[Reward]]:
+        """Wait for the parts and sum them, by prompt and completion."""
+        columns = [scores.get() for scores in pending]
+        return [
+            [self._reward(scores) for scores in zip(*prompt, strict=True)] for prompt in zip(*columns, strict=True)
+        ]
+
+    def _reward(self, scores: Sequence[float | Failed]) -> Reward:
+        parts = {part.name: score for part, score in zip(self._parts, scores, strict=True)}
+        known = [part.weight * score for part, score in zip(self._parts, scores, strict=True) if not isinstance(score, Failed)]
+        return Reward(parts, sum(known) if len(known) == len(scores) else None)

@@ -1,0 +1,1 @@
+"""What is submitted: parse, connect, call."""

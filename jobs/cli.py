@@ -1,0 +1,106 @@
+"""The command line: `truing pipeline|label|train|evaluate|report CONFIG [key=value ...]`."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from truing.config.study import Study
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Align language models with human and AI feedback, and measure what each stage did to them.",
+)
+
+Config = Annotated[Path, typer.Argument(help="A study, e.g. configs/demo.yaml.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides.", show_default=False)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan, start nothing.")]
+
+
+@app.command()
+def pipeline(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Sample, label, train, evaluate, report; finished stages are not done again."""
+    _start("run_pipeline", config, overrides, dry_run)
+
+
+@app.command()
+def label(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Draw completions, label them with the AI labeler, and measure how far to trust it."""
+    _start("run_label", config, overrides, dry_run)
+
+
+@app.command()
+def train(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Train the reward model and the policy on the stored preferences."""
+    _start("run_train", config, overrides, dry_run)
+
+
+@app.command()
+def evaluate(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Compare start policy, best-of-n and trained policy, in and out of distribution."""
+    _start("run_evaluate", config, overrides, dry_run)
+
+
+@app.command()
+def report(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Write the run's self-contained HTML page."""
+    _start("run_report", config, overrides, dry_run)
+
+
+def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) -> None:
+    from truing.config.load import load_study
+
+    study = load_study(config, overrides or [])
+    if dry_run:
+        from jobs.plan import show_plan
+
+        show_plan(study)
+        return
+    from jobs import pipeline as stages
+
+    commands: dict[str, Callable[[Study], None]] = {
+        "run_pipeline": stages.run_pipeline,
+        "run_label": stages.run_label,
+        "run_train": stages.run_train,
+        "run_evaluate": stages.run_evaluate,
+        "run_report": stages.run_report,
+    }
+    commands[name](study)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run; turn every fault that has a remedy into one line and an exit code."""
+    from truing.errors import TruingError
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except TruingError as error:
+        print(f"truing: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("truing: stopped; run the same command again to go on from what is stored", file=sys.stderr, flush=True)
+        # At once: threads of a stopped engine must not hold the exit up.
+        os._exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            print(f"truing: {error.format_message()}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
+            sys.exit(2)
+        raise
+
+
+if __name__ == "__main__":
+    main()

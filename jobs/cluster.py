@@ -1,0 +1,97 @@
+"""Connecting to Ray, and asking before the start whether the cluster can hold what a study wants."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from truing.config.policy import AiScorePart, Ppo, RewardModelPart
+from truing.config.study import Study
+from truing.errors import ShortOfResources
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def connected(study: Study) -> Iterator[None]:
+    """A Ray cluster for the time of a block: the one at `cluster.address`, or a local one that ends with the block."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    import ray
+
+    if not ray.is_initialized():
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {"PYTHONPATH": str(ROOT), "PATH": path, "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
+        ray.init(
+            address=study.cluster.address,
+            include_dashboard=False if study.cluster.address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": environment},
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        available = ray.cluster_resources()
+        check_capacity(study, available.get("CPU", 0), available.get("GPU", 0))
+        yield
+    finally:
+        ray.shutdown()
+
+
+def demands(study: Study) -> list[tuple[str, int, float, float]]:
+    """(configuration key, actors, CPUs each, GPUs each) of every role of a study."""
+    found = [("sample.engine", study.sample.engine), ("label.engine", study.label.engine)]
+    roles: list[tuple[str, int, float, float]] = [(key, e.count, e.cpus, e.gpus) for key, e in found]
+    if study.reward_model:
+        learner = study.reward_model.learner
+        roles.append(("reward_model.learner", learner.ranks, learner.cpus, learner.gpus))
+    if study.policy:
+        policy = study.policy
+        roles.append(("policy.engine", policy.engine.count, policy.engine.cpus, policy.engine.gpus))
+        roles.append(("policy.learner", policy.learner.ranks, policy.learner.cpus, policy.learner.gpus))
+        roles.append(("policy.reference", policy.reference.count, policy.reference.cpus, policy.reference.gpus))
+        if isinstance(policy.algorithm, Ppo):
+            critic = policy.algorithm.critic
+            roles.append(("policy.algorithm.critic", critic.ranks, critic.cpus, critic.gpus))
+        for i, part in enumerate(policy.rewards):
+            if isinstance(part, RewardModelPart):
+                roles.append((f"policy.rewards.{i}.scorer", part.scorer.count, part.scorer.cpus, part.scorer.gpus))
+            if isinstance(part, AiScorePart):
+                roles.append((f"policy.rewards.{i}.engine", part.engine.count, part.engine.cpus, part.engine.gpus))
+    if study.evaluate:
+        engine = study.evaluate.engine
+        roles.append(("evaluate.engine", engine.count, engine.cpus, engine.gpus))
+    return roles
+
+
+def check_capacity(study: Study, cpus: float, gpus: float) -> None:
+    """Refuse what the cluster could never hold, instead of waiting for it.
+
+    Colocated roles take turns: each must fit alone. Otherwise the roles of RL must fit together.
+
+    Raises:
+        ShortOfResources: with the shortfall and the number to change.
+    """
+    roles = demands(study)
+    for key, count, cpu, gpu in roles:
+        for what, each, there in (("CPUs", cpu, cpus), ("GPUs", gpu, gpus)):
+            if count * each > there:
+                fits = int(there // each)
+                raise ShortOfResources(
+                    f"{key}: asks for {count} x {each:g} = {count * each:g} {what} and the cluster has {there:g}"
+                    f" ({count * each - there:g} short); {fits} of them fit, or lower {key}.{what.lower()}"
+                )
+    together = [role for role in roles if role[0].startswith("policy.")]
+    if study.cluster.colocate:
+        together = [(key, count, 0.0, gpu) for key, count, _, gpu in together]
+    for i, what, there in ((2, "CPUs", cpus), (3, "GPUs", gpus)):
+        wanted = sum(role[1] * role[i] for role in together)
+        if wanted > there:
+            raise ShortOfResources(
+                f"policy: its roles together ask for {wanted:g} {what} and the cluster has {there:g} ({wanted - there:g} short);"
+                " set cluster.colocate=true, or lower the counts"
+            )

@@ -1,0 +1,73 @@
+"""The offline passes of an evaluation: rewards, judgements, KL, embeddings. Each answers rows and nothing else."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from actors.labeler import Labeler
+from actors.reference import Reference
+from actors.reward_model import RewardScorer
+from jobs.label import answer as compare
+from jobs.sweep import Answer
+from truing.config.roles import Scorer
+from truing.data.chat import load_tokenizer, prompt_tokens
+from truing.labeling.templates import Template
+from truing.records import Failed, Rollout, Row
+
+
+def judge(labeler: Labeler, rows: list[Row], *, template: Template) -> list[Answer]:
+    """Direct scores for rows of kind `score`, both orders for rows of kind `compare`."""
+    answers: dict[str, Answer] = {}
+    scored = [row for row in rows if row["kind"] == "score"]
+    for row, score in zip(scored, labeler.score([(r["prompt"], r["first"]) for r in scored], template), strict=True):
+        answers[row["id"]] = score if isinstance(score, Failed) else {"id": row["id"], "score": score}
+    compared = [row for row in rows if row["kind"] == "compare"]
+    answers |= {row["id"]: found for row, found in zip(compared, compare(labeler, compared), strict=True)}
+    return [answers[row["id"]] for row in rows]
+
+
+def reward(scorer: RewardScorer, rows: list[Row]) -> list[Answer]:
+    """The reward model's scaled score of each row's text."""
+    scores = scorer.score([(row["prompt"], row["text"]) for row in rows])
+    return [{"id": row["id"], "score": score} for row, score in zip(rows, scores, strict=True)]
+
+
+@dataclass(frozen=True)
+class PolicyAndReference:
+    """Two models that read the same tokens."""
+
+    policy: Reference
+    reference: Reference
+    tokenizer: Any
+
+
+def read_models(policy: str, reference: str, settings: Scorer, precision: str, temperature: float) -> PolicyAndReference:
+    """Load both."""
+    models = (Reference(folder, settings, precision, temperature) for folder in (policy, reference))
+    return PolicyAndReference(*models, load_tokenizer(policy))
+
+
+def divergence(models: PolicyAndReference, rows: list[Row]) -> list[Answer]:
+    """Σ_t log π/π_ref of each row's own tokens, in nats: their mean estimates KL(π‖π_ref) of a response."""
+    groups = [
+        [Rollout(r["prompt_id"], r["prompt"], prompt_tokens(models.tokenizer, r["prompt"]), list(r["tokens"]), [], r["text"], True, 0)]
+        for r in rows
+    ]
+    pairs = zip(models.policy.logprobs(groups), models.reference.logprobs(groups), strict=True)
+    return [{"id": row["id"], "kl": float((p[0] - q[0]).sum())} for row, (p, q) in zip(rows, pairs, strict=True)]
+
+
+def load_embedder(folder: str) -> Any:
+    """A Sentence-BERT model on the CPU."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(folder, device="cpu")
+
+
+def embed(model: Any, rows: list[Row]) -> list[Answer]:
+    """One vector a text."""
+    vectors = np.asarray(model.encode([row["text"] for row in rows], batch_size=64, show_progress_bar=False), np.float32)
+    return [{"id": row["id"], "vector": vector.tolist()} for row, vector in zip(rows, vectors, strict=True)]
+
+

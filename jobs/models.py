@@ -1,0 +1,71 @@
+"""Which folder or Hub name a configuration means, and whether a model is there."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from jobs.demo_model import demo_embedder, demo_model, intact
+from truing.errors import ConfigError
+from truing.records import content_id
+
+_EDGE = 1 << 20
+
+
+def model_folder(path: str) -> str:
+    """Local folder or Hub name of a language model; `demo` is the prepared one.
+
+    Raises:
+        ConfigError: a local folder that is not a model, or the demo model is not prepared or damaged.
+    """
+    if path == "demo":
+        return _prepared(demo_model())
+    return _checked(path, "a language model")
+
+
+def embedder_folder(path: str) -> str:
+    """Local folder or Hub name of a sentence embedder; `demo` is the prepared one."""
+    if path == "demo":
+        return _prepared(demo_embedder())
+    return _checked(path, "a sentence-transformers model")
+
+
+def _prepared(folder: Path) -> str:
+    if not intact(folder):
+        raise ConfigError(f"the demo model in {folder} is absent or damaged; prepare it with `python -m jobs.demo_model`")
+    return str(folder)
+
+
+def _checked(path: str, what: str) -> str:
+    folder = Path(path)
+    looks_local = folder.exists() or path.startswith((".", "/", "~"))
+    if not looks_local:
+        return path
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"model {path}: is not {what} (it has no config.json); give a Hugging Face folder, a Hub name or 'demo'")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"model {path}: its config.json cannot be read ({error}); give a Hugging Face folder") from None
+    if "model_type" not in config:
+        raise ConfigError(f"model {path}: its config.json names no model_type; give a Hugging Face folder")
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError(f"model {path}: has no *.safetensors file; save it with save_pretrained (pickled weights are not read)")
+    return path
+
+
+def fingerprint(path: str, revision: str | None = None) -> str:
+    """Identity of a model: for a folder, sizes, headers and edges of its weight files; for a Hub name, name and revision."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return content_id(path, revision)
+    parts: list[object] = []
+    for file in sorted(folder.glob("*.safetensors")):
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            edges = hashlib.sha256(stream.read(_EDGE))
+            stream.seek(max(0, size // 2 - _EDGE // 2))
+            edges.update(stream.read(_EDGE))
+            stream.seek(max(0, size - _EDGE))
+            edges.update(stream.read(_EDGE))
+        parts.append([file.name, size, edges.hexdigest()])
+    return content_id(parts)

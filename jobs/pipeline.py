@@ -1,0 +1,92 @@
+"""Pipeline: sample, label, reward model, policy, evaluate, report. What is finished is not done again."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from jobs.cluster import connected
+from jobs.context import Context
+from jobs.evaluate import evaluate
+from jobs.label import label
+from jobs.progress import console
+from jobs.report import report
+from jobs.train import train
+from truing.config.study import Study
+from truing.errors import ConfigError
+from truing.records import Row
+
+
+@contextmanager
+def stage(context: Context, name: str) -> Iterator[None]:
+    """Count the seconds of a block towards a stage, also when it is interrupted."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        context.run.add_seconds(name, time.perf_counter() - begun)
+
+
+def run_pipeline(study: Study) -> None:
+    """Every stage of the study, then the report; its path is the last line printed."""
+    _run(study, (_label, _train, _evaluate))
+
+
+def run_label(study: Study) -> None:
+    """Sample and label alone."""
+    _run(study, (_label,))
+
+
+def run_train(study: Study) -> None:
+    """Reward model and policy alone, on the preferences that are stored."""
+    _run(study, (_train,))
+
+
+def run_evaluate(study: Study) -> None:
+    """The evaluation alone, of the policies that are there."""
+    _run(study, (_evaluate,))
+
+
+def run_report(study: Study) -> None:
+    """The report alone, of what is there."""
+    context = Context.of(study)
+    if not context.run.path.is_dir():
+        raise ConfigError(f"{context.run.path}: there is no such run; run `truing pipeline` with this configuration first")
+    context.save_config()
+    console.print(f"\n{report(context).resolve()}", soft_wrap=True)
+
+
+def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
+    context = Context.of(study)
+    context.save_config()
+    with connected(study):
+        for each in stages:
+            each(context)
+    console.print(f"\n{report(context).resolve()}", soft_wrap=True)
+
+
+def _label(context: Context) -> None:
+    with stage(context, "label"):
+        label(context)
+
+
+def _train(context: Context) -> None:
+    with stage(context, "train"):
+        train(context, stored_preferences(context))
+
+
+def _evaluate(context: Context) -> None:
+    if context.study.evaluate is not None:
+        with stage(context, "evaluate"):
+            evaluate(context)
+
+
+def stored_preferences(context: Context) -> list[Row]:
+    """The preference set.
+
+    Raises:
+        ConfigError: a reward model is to be trained and nothing is labelled yet.
+    """
+    rows = context.run.table("preferences").rows()
+    if not rows and context.study.reward_model is not None:
+        raise ConfigError(f"{context.run.path}: holds no preferences to train on; run `truing label` with this configuration first")
+    return rows

@@ -1,0 +1,94 @@
+"""What a user sees: progress with rate and time left, aligned tables, one line a stage."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.progress import ProgressColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+console = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120)
+
+Cell = str | float | int | None
+
+
+class _Rate(ProgressColumn):
+    """Items a second, or seconds an item where that reads better."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a line every ten seconds."""
+
+    def __init__(self, title: str, total: int, done: int = 0) -> None:
+        self._title, self._total, self._done = title, total, done
+        self._start = self._last = time.monotonic()
+        self._from = done
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> "Progress":
+        if console.is_terminal:
+            columns = (BarColumn(30), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Bar(TextColumn("{task.description:<28}"), *columns, console=console)
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=self._total, completed=self._done)
+        return self
+
+    def advance(self, note: str = "") -> None:
+        """One more item is done."""
+        self.at(self._done + 1, note)
+
+    def at(self, done: int, note: str = "") -> None:
+        """So many items are done. The first report of a resumed run says where it began."""
+        if done > self._done + 1:
+            self._from = done - 1
+        self._done = done
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, description=f"{self._title} {note}".strip())
+        elif time.monotonic() - self._last >= 10 or self._done == self._total:
+            self._last = time.monotonic()
+            spent = self._last - self._start
+            rate = (self._done - self._from) / spent if spent else 0.0
+            left = f", {(self._total - self._done) / rate:.0f} s left" if rate else ""
+            shown = f"{rate:.1f}/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s each"
+            console.print(f"  {self._title}: {self._done}/{self._total}, {shown}{left} {note}".rstrip())
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def headline(text: str) -> None:
+    """One line that begins a stage."""
+    console.print(f"\n[bold]{text}[/bold]")
+
+
+def shown(cell: Cell) -> str:
+    """A cell's text: an en dash for what is not there, three significant decimals for floats."""
+    if cell is None or (isinstance(cell, float) and cell != cell):
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:.3f}" if abs(cell) < 1000 else f"{cell:.0f}"
+    return str(cell)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str = "") -> None:
+    """An aligned table: text to the left, numbers to the right."""
+    table = RichTable(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, caption=note or None)
+    table.caption_justify = "left"
+    for i, column in enumerate(columns):
+        numeric = all(isinstance(row[i], (int, float)) or row[i] is None for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(shown(cell) for cell in row))
+    console.print(table)

@@ -1,0 +1,163 @@
+"""The run folder: Parquet parts written once, dead letters, finished stages."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from truing.errors import ConfigError, TruingError
+from truing.records import Row, content_id
+
+
+class Table:
+    """A folder of Parquet parts. A part is named by the ids it holds, written to a temporary name, then renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Write rows (each with an `id`) as one part. Writing the same rows again changes nothing.
+
+        Raises:
+            TruingError: the folder cannot be written, e.g. a full disk.
+        """
+        if not rows:
+            return
+        path = self.folder / f"part-{content_id(sorted(str(row['id']) for row in rows))}.parquet"
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(list(rows)), part)
+            part.replace(path)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+
+    def rows(self) -> list[Row]:
+        """All rows, one an id, in the order of their ids."""
+        found: dict[str, Row] = {}
+        for path in sorted(self.folder.glob("part-*.parquet")):
+            for row in pq.read_table(path).to_pylist():
+                found[row["id"]] = row
+        return [found[key] for key in sorted(found)]
+
+    def ids(self) -> set[str]:
+        """Ids that are stored."""
+        return {
+            key for path in self.folder.glob("part-*.parquet") for key in pq.read_table(path, columns=["id"])["id"].to_pylist()
+        }
+
+    def select(self, ids: Iterable[str]) -> list[Row]:
+        """Rows of these ids, in their order; ids that are not stored are left out."""
+        found = {row["id"]: row for row in self.rows()}
+        return [found[key] for key in ids if key in found]
+
+
+def cannot_write(folder: Path, error: OSError) -> TruingError:
+    """One line for a full disk or a folder without permission."""
+    return TruingError(f"{folder}: cannot be written ({error.strerror or error}); free space or give another storage=...")
+
+
+class RunFolder:
+    """One study's folder: its configuration, its tables, and which stages are finished."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def prepare(self) -> None:
+        """Make the folder and see that it can be written.
+
+        Raises:
+            TruingError: it cannot.
+        """
+        probe = self.path / f".write-test-{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"x" * 65536)
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+        finally:
+            if probe.exists():
+                probe.unlink()
+
+    def table(self, name: str) -> Table:
+        """A table of records."""
+        return Table(self.path / name)
+
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """What a finished stage reported, if it was finished with the same inputs.
+
+        Raises:
+            ConfigError: the folder holds the stage's result for other inputs.
+        """
+        path = self.path / "stages" / f"{stage}.json"
+        saved = read_json(path)
+        if saved is None:
+            return None
+        if saved["key"] != key:
+            raise ConfigError(
+                f"{self.path}: its {stage.replace('_', ' ')} was made with other settings or data; give name=... for a new run,"
+                f" or delete {path} and {self.path / stage} to do it again"
+            )
+        return saved["report"]
+
+    def claim(self, stage: str, key: str) -> Path:
+        """The folder of a stage that keeps checkpoints; a checkpoint made from other inputs is refused.
+
+        Raises:
+            ConfigError: as for `finished`.
+        """
+        folder = self.path / stage
+        marker = folder / "key"
+        if marker.exists() and marker.read_text() != key:
+            raise ConfigError(
+                f"{folder}: holds checkpoints made with other settings or data; give name=... for a new run, or delete {folder}"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text(key)
+        return folder
+
+    def finish(self, stage: str, key: str, report: dict[str, Any]) -> None:
+        """Mark a stage as finished, with what it reported."""
+        write_json(self.path / "stages" / f"{stage}.json", {"stage": stage, "key": key, "report": report})
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Add to the time that a stage has taken, over all the runs that worked on it."""
+        spent = self.seconds()
+        spent[stage] = spent.get(stage, 0.0) + seconds
+        write_json(self.path / "stages" / "seconds.json", spent)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds that each stage has taken."""
+        return read_json(self.path / "stages" / "seconds.json") or {}
+
+    def report_of(self, stage: str) -> dict[str, Any] | None:
+        """What a stage reported, whatever its inputs were."""
+        saved = read_json(self.path / "stages" / f"{stage}.json")
+        return None if saved is None else saved["report"]
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote; None where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON under a temporary name, then rename. Dataclasses become objects."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(json.dumps(value, indent=1, default=_plain, ensure_ascii=False), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from None
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON-able")

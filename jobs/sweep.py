@@ -1,0 +1,111 @@
+"""An offline pass: rows through a pool of actors as a Ray Data pipeline, each batch stored as soon as it is answered.
+
+Rows whose ids are stored are not asked again, so a pass that was stopped anywhere goes on where it was.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from actors.group import Needs, translated
+from jobs.progress import Progress
+from jobs.store import Table
+from truing.errors import ActorDied, TruingError
+from truing.records import Failed, Row, Unparsable
+
+Answer = Row | Failed | Unparsable
+
+
+class Worker:
+    """A Ray Data callable: it builds one actor, answers batches of rows and writes each batch as one part."""
+
+    def __init__(self, make: Callable[[], Any], answer: Callable[[Any, list[Row]], list[Answer]], folder: Path) -> None:
+        self._subject, self._answer = make(), answer
+        self._done, self._dead = Table(folder), Table(folder.with_name(f"{folder.name}.dead"))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Answer one batch. Only ids and outcomes leave the worker."""
+        rows: list[Row] = list(batch["row"])
+        answers = self._answer(self._subject, rows)
+        done, dead, outcomes = [], [], []
+        for row, answer in zip(rows, answers, strict=True):
+            if isinstance(answer, dict):
+                done.append(answer)
+            else:
+                reason = answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}"
+                dead.append({"id": row["id"], "reason": reason})
+            outcomes.append("ok" if isinstance(answer, dict) else reason)
+        self._done.append(done)
+        self._dead.append(dead)
+        return {"outcome": outcomes}
+
+
+def sweep(
+    title: str,
+    rows: Sequence[Row],
+    table: Table,
+    make: Callable[[], Any],
+    answer: Callable[[Any, list[Row]], list[Answer]],
+    *,
+    needs: Needs,
+    pool: tuple[int, int],
+    batch: int,
+    max_failed: float,
+) -> list[Row]:
+    """Answer the rows that are not stored yet; returns the stored answers of all of them, in order.
+
+    Raises:
+        TruingError: more than a share of the rows failed (with the three commonest reasons).
+        ActorDied: a worker died more often than Ray starts it again.
+    """
+    stored = table.ids()
+    missing = [row for row in rows if row["id"] not in stored]
+    reasons: Counter[str] = Counter()
+    if missing:
+        with Progress(title, len(rows), done=len(rows) - len(missing)) as progress:
+            for outcome in _outcomes(missing, table, make, answer, needs, pool, batch):
+                progress.advance()
+                if outcome != "ok":
+                    reasons[outcome] += 1
+    failed = sum(reasons.values())
+    if failed > max_failed * len(rows):
+        commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+        raise TruingError(f"{title}: {failed} of {len(rows)} rows failed, max_failed is {max_failed}: {commonest}")
+    return table.select([row["id"] for row in rows])
+
+
+def _outcomes(
+    rows: Sequence[Row],
+    table: Table,
+    make: Callable[[], Any],
+    answer: Callable[[Any, list[Row]], list[Answer]],
+    needs: Needs,
+    pool: tuple[int, int],
+    batch: int,
+) -> Any:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    blocks = -(-len(rows) // batch)
+    data = ray.data.from_items([{"row": row} for row in rows], override_num_blocks=blocks)
+    answered = data.map_batches(
+        Worker,
+        fn_constructor_args=(make, answer, table.folder),
+        batch_size=batch,
+        compute=ray.data.ActorPoolStrategy(min_size=pool[0], max_size=pool[1]),
+        num_cpus=needs.cpus,
+        num_gpus=needs.gpus or None,
+        max_restarts=needs.restarts,
+        max_task_retries=needs.restarts,
+        runtime_env={"env_vars": needs.environment},
+    )
+    try:
+        for part in answered.iter_batches(batch_size=None, prefetch_batches=0):
+            yield from part["outcome"].tolist()
+    except RayTaskError as error:
+        if isinstance(error.cause, TruingError):
+            raise error.cause from None
+        raise
+    except RayError as error:
+        raise ActorDied(f"worker: {translated(error)}; run the same command again to go on from what is stored") from None

@@ -1,0 +1,112 @@
+import math
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from truing.algorithms.kl import PENALISED, AdaptiveKl, FixedKl, k1, k2, k3, penalised_instructgpt, penalised_rlaif
+from truing.config.policy import Kl
+
+logprob = st.floats(-15, 0)
+
+
+def f64(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+# --- estimators ----------------------------------------------------------------------------------
+
+
+def test_estimators_by_hand() -> None:
+    # π = 1/2, π_ref = 1/4: log ratio ln 2 = .6931472; (ln 2)²/2 = .2402265; 1/2 - 1 + ln 2 = .1931472
+    here, there = f64(math.log(0.5)), f64(math.log(0.25))
+    assert_close(k1(here, there), f64(0.6931471806), rtol=0, atol=1e-9)
+    assert_close(k2(here, there), f64(0.2402265070), rtol=0, atol=1e-9)
+    assert_close(k3(here, there), f64(0.1931471806), rtol=0, atol=1e-9)
+
+
+def test_k1_and_k3_are_unbiased() -> None:
+    # π = (3/4, 1/4), π_ref = (1/2, 1/2): KL = 3/4 ln(3/2) + 1/4 ln(1/2) = .3040988 - .1732868 = .1308120
+    policy = f64(0.75, 0.25)
+    for estimator in (k1, k3):
+        mean = (policy * estimator(policy.log(), f64(0.5, 0.5).log())).sum()
+        assert float(mean) == pytest.approx(0.1308120359, abs=1e-9)
+
+
+@given(logprob, logprob)
+def test_k2_and_k3_are_never_negative(here: float, there: float) -> None:
+    assert float(k2(f64(here), f64(there))) >= 0
+    assert float(k3(f64(here), f64(there))) >= 0
+
+
+def test_k3_keeps_its_digits_near_zero() -> None:
+    # e^x - 1 - x = x²/2 + O(x³): at x = 1e-6 5e-13, of which exp(x) - 1 - x keeps four digits
+    assert float(k3(f64(0.0), f64(1e-6))) == pytest.approx(5.0000017e-13, rel=1e-7)
+
+
+@pytest.mark.parametrize("estimator", [k1, k2, k3])
+def test_equal_policies_have_no_divergence(estimator: type) -> None:
+    assert estimator(f64(-1.3, -20.0), f64(-1.3, -20.0)).tolist() == [0.0, 0.0]
+
+
+# --- the two objectives --------------------------------------------------------------------------
+
+
+def test_the_objectives_by_hand() -> None:
+    # r = 2, KL = .5, β = .1: 2 - .05 = 1.95; .9·2 - .05 = 1.75
+    assert float(penalised_instructgpt(f64(2), f64(0.5), 0.1)) == pytest.approx(1.95)
+    assert float(penalised_rlaif(f64(2), f64(0.5), 0.1)) == pytest.approx(1.75)
+
+
+def test_each_configurable_objective_has_its_formula() -> None:
+    assert set(PENALISED) == set(get_args(Kl.model_fields["objective"].annotation))
+    assert float(PENALISED["instructgpt"](f64(2), f64(0.5), 0.1)) == pytest.approx(1.95)
+    assert float(PENALISED["rlaif"](f64(2), f64(0.5), 0.1)) == pytest.approx(1.75)
+
+
+# --- controllers ---------------------------------------------------------------------------------
+
+
+def test_a_fixed_controller_does_not_react() -> None:
+    kl = FixedKl(0.05)
+    kl.observe(100.0, 512)
+    assert kl.beta == 0.05
+
+
+@pytest.mark.parametrize(
+    ("measured", "samples", "beta"),
+    [
+        (6.6, 64, 0.100064),  # .1·(1 + .1·64/10000)
+        (12.0, 256, 0.100512),  # error 1, clipped to .2: .1·(1 + .2·256/10000)
+        (0.0, 256, 0.099488),  # error -1, clipped to -.2: .1·(1 - .2·256/10000)
+        (6.0, 256, 0.1),
+        (0.0, 100_000, 0.08),  # counts for 10000 samples: .1·(1 - .2)
+    ],
+)
+def test_an_adaptive_controller_follows_its_target(measured: float, samples: int, beta: float) -> None:
+    kl = AdaptiveKl(0.1, target=6.0)
+    kl.observe(measured, samples)
+    assert kl.beta == pytest.approx(beta, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1000), st.integers(1, 10**6)), max_size=30))
+def test_an_adaptive_beta_stays_positive(seen: list[tuple[float, int]]) -> None:
+    kl = AdaptiveKl(0.1, target=6.0)
+    for measured, samples in seen:
+        kl.observe(measured, samples)
+    assert kl.beta > 0
+
+
+@pytest.mark.parametrize("make", [lambda beta: FixedKl(beta), lambda beta: AdaptiveKl(beta, 6.0)])
+def test_a_resumed_controller_goes_on_as_an_uninterrupted_one(make: type) -> None:
+    whole, first, second = make(0.1), make(0.1), make(0.7)
+    whole.observe(9.0, 300)
+    first.observe(9.0, 300)
+    second.restore(first.state())
+    whole.observe(5.0, 400)
+    second.observe(5.0, 400)
+    assert second.beta == whole.beta

@@ -1,0 +1,94 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean
+
+
+def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> float:
+    total = float(denominator.sum())
+    return float(numerator.sum()) / total if total else math.nan
+
+
+def test_mean_interval_agrees_with_the_normal_approximation() -> None:
+    # 400 values, half 0 and half 1: mean .5, standard error .5/sqrt(400) = .025, so .5 -+ 1.96 * .025 = .451, .549.
+    interval = bootstrap_mean([0.0, 1.0] * 200, seed=1)
+    assert interval.value == 0.5
+    assert interval.n == 400
+    assert interval.low == pytest.approx(0.451, abs=0.005)
+    assert interval.high == pytest.approx(0.549, abs=0.005)
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+    # 200 samples of 50 standard normals: a 90 % interval should hold 0 about 180 times; sd = sqrt(200*.9*.1) = 4.2.
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(200, 50))
+    intervals = [bootstrap_mean(row, seed=i, resamples=200, level=0.9) for i, row in enumerate(samples)]
+    assert 162 <= sum(interval.low <= 0 <= interval.high for interval in intervals) <= 196
+
+
+def test_the_seed_decides_the_interval() -> None:
+    values = [0.1, 0.4, 0.7, 0.2, 0.9]
+    assert bootstrap_mean(values, seed=3) == bootstrap_mean(values, seed=3)
+    assert bootstrap_mean(values, seed=3) != bootstrap_mean([*values, 5.0], seed=3)
+    assert bootstrap_mean(values, seed=3, level=0.5).high < bootstrap_mean(values, seed=3, level=0.99).high
+
+
+def test_one_value_has_an_interval_without_width() -> None:
+    assert bootstrap_mean([0.25], seed=0) == Interval(value=0.25, low=0.25, high=0.25, n=1)
+
+
+def test_no_values_and_missing_values_are_errors() -> None:
+    with pytest.raises(ValueError, match="nothing to resample"):
+        bootstrap_mean([], seed=0)
+    with pytest.raises(ValueError, match="2 of 3 values are not finite"):
+        bootstrap_mean([math.nan, 1.0, math.inf], seed=0)
+
+
+def test_rows_stay_paired() -> None:
+    # y = 2x row by row: any resample has the ratio 2, which columns resampled apart would not.
+    x = [1.0, 5.0, 2.0, 9.0]
+    interval = bootstrap(ratio, [2 * value for value in x], x, seed=0)
+    assert (interval.low, interval.value, interval.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_resamples_without_a_figure_are_left_out() -> None:
+    # A quarter ((3/4)^4 = .316) of the resamples misses the one row with a denominator; on all others the ratio is 3.
+    interval = bootstrap(ratio, [0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 1.0], seed=0)
+    assert interval == Interval(value=3.0, low=3.0, high=3.0, n=4)
+
+
+def test_an_undefined_statistic_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the statistic is nan on the 2 rows"):
+        bootstrap(ratio, [1.0, 1.0], [0.0, 0.0], seed=0)
+    with pytest.raises(ValueError, match="lengths are \\[2, 1\\]"):
+        bootstrap(ratio, [1.0, 1.0], [0.0], seed=0)
+
+
+def test_a_statistic_defined_on_few_resamples_is_an_error() -> None:
+    def if_all_differ(values: NDArray[np.float64]) -> float:
+        return 1.0 if len(set(values)) == len(values) else math.nan
+
+    # 4!/4^4 = 9 % of the resamples of four rows hold each row once.
+    with pytest.raises(ValueError, match="undefined on most resamples"):
+        bootstrap(if_all_differ, [1.0, 2.0, 3.0, 4.0], seed=0)
+
+
+def test_binomial_by_hand() -> None:
+    # 9 or 10 heads of 10, and as many tails: 2 * (10 + 1) / 1024
+    assert binomial_two_sided(9, 10) == pytest.approx(22 / 1024)
+    assert binomial_two_sided(5, 10) == 1.0
+    assert binomial_two_sided(0, 0) == 1.0
+    with pytest.raises(ValueError, match="between 0 and n"):
+        binomial_two_sided(3, 2)
+
+
+@given(st.integers(1, 3000), st.data())
+def test_binomial_agrees_with_scipy(n: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(0, n))
+    assert binomial_two_sided(k, n) == pytest.approx(float(binomtest(k, n).pvalue), rel=1e-9, abs=1e-300)

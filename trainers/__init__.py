@@ -1,0 +1,1 @@
+"""Loops that change weights: one file, one algorithm."""

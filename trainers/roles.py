@@ -1,0 +1,133 @@
+"""The actors that an RL trainer commands, and how they are started from a configuration."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from actors.critic import Critic
+from actors.engine import engine_environment
+from actors.group import ActorGroup, Needs
+from actors.labeler import Labeler
+from actors.learner import learner_environment
+from actors.policy import Policy
+from actors.reference import Reference
+from actors.reward_model import RewardScorer
+from actors.rollout import Probe, RolloutEngine
+from actors.scoring import Part, RewardGraph, finished_scores, labeler_scores, model_scores, pattern_scores
+from truing.config.policy import AiScorePart, FinishedPart, Ppo, RewardModelPart, RewardPart
+from truing.config.policy import Policy as PolicySettings
+from truing.config.roles import Cluster, Engine, Learner, Model, Scorer
+from truing.data.chat import load_tokenizer, prompt_tokens
+from truing.labeling.templates import load_template
+from truing.records import Failed, Prompt
+
+PROBE = ("What is a wheel for?", "A wheel lets heavy things roll, so that little force moves them far.")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Models on disk: start policy, judge, reward model."""
+
+    start: str
+    judge: str
+    reward_model: str
+
+
+def engine_needs(engine: Engine, cluster: Cluster, restarts: int = 0) -> Needs:
+    """What one engine asks of the cluster. Colocated roles take turns, so Ray reserves no CPU for each."""
+    cpus = 0 if cluster.colocate else engine.cpus
+    environment = engine_environment(engine)
+    return Needs(cpus, engine.gpus, environment, cluster.start_deadline, cluster.call_deadline, restarts)
+
+
+def worker_needs(role: Learner | Scorer, cluster: Cluster, restarts: int = 0) -> Needs:
+    """What one learner rank or scorer asks of the cluster."""
+    cpus = 0 if cluster.colocate else role.cpus
+    threads = learner_environment(Learner(cpus=role.cpus, gpus=role.gpus))
+    return Needs(cpus, role.gpus, threads, cluster.start_deadline, cluster.call_deadline, restarts)
+
+
+class Roles:
+    """Everything an RL page talks to: engines, policy, references, reward graph and, for PPO, a critic."""
+
+    def __init__(
+        self, settings: PolicySettings, model: Model, judge: Model, cluster: Cluster, folders: Folders, prompts: Sequence[Prompt]
+    ) -> None:
+        self._cluster, self._model, self._judge, self._folders = cluster, model, judge, folders
+        self._precision = settings.learner.precision
+        temperature = settings.sampling.temperature
+        start = folders.start
+        self.groups: list[ActorGroup[Any]] = []
+        self.engines: ActorGroup[RolloutEngine] = self._started(
+            "rollout",
+            settings.engine.count,
+            partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts)),
+            engine_needs(settings.engine, cluster),
+        )
+        self.graph = RewardGraph([self._part(part) for part in settings.rewards])
+        self.references: ActorGroup[Reference] = self._started(
+            "reference",
+            settings.reference.count,
+            partial(Reference, start, settings.reference, self._precision, temperature),
+            worker_needs(settings.reference, cluster, cluster.restarts),
+        )
+        self.policy: ActorGroup[Policy] = self._ranks(
+            "policy", partial(Policy, start, settings.learner, temperature), settings.learner
+        )
+        self.critic: ActorGroup[Critic] | None = None
+        if isinstance(settings.algorithm, Ppo):
+            critic = settings.algorithm.critic
+            self.critic = self._ranks("critic", partial(Critic, start, critic), critic)
+        self.probe = self._probe()
+        # All of them load at the same time.
+        for group in self.groups:
+            group.ready()
+
+    def _started(self, role: str, count: int, make: Any, needs: Needs) -> ActorGroup[Any]:
+        group = ActorGroup.stateless(role, count, make, needs)
+        self.groups.append(group)
+        return group
+
+    def _ranks(self, role: str, make: Any, learner: Learner) -> ActorGroup[Any]:
+        group = ActorGroup.ranks(role, learner.ranks, make, worker_needs(learner, self._cluster))
+        self.groups.append(group)
+        return group
+
+    def _part(self, part: RewardPart) -> Part:
+        """The node of the reward graph that a configuration entry describes."""
+        if isinstance(part, RewardModelPart):
+            folder = part.path or self._folders.reward_model
+            make = partial(RewardScorer, folder, self._model.context, part.scorer, self._precision)
+            needs = worker_needs(part.scorer, self._cluster, self._cluster.restarts)
+            group = self._started("reward model", part.scorer.count, make, needs)
+            return Part(part.kind, part.weight, group, model_scores)
+        if isinstance(part, AiScorePart):
+            template = load_template(part.template)
+            make = partial(Labeler, self._folders.judge, self._judge, part.engine, {"*": template})
+            needs = engine_needs(part.engine, self._cluster, self._cluster.restarts)
+            group = self._started("labeler", part.engine.count, make, needs)
+            return Part(part.kind, part.weight, group, labeler_scores, {"template": template})
+        if isinstance(part, FinishedPart):
+            return Part(part.kind, part.weight, self.engines, finished_scores)
+        return Part(part.kind, part.weight, self.engines, pattern_scores, {"pattern": part.pattern})
+
+    def _probe(self) -> Probe:
+        tokenizer = load_tokenizer(self._folders.start, self._model.revision)
+        question, answer = PROBE
+        return Probe(prompt_tokens(tokenizer, question)[-64:], tokenizer.encode(answer, add_special_tokens=False)[:64])
+
+    def unanswerable(self) -> dict[str, Failed]:
+        """Prompts that no engine can answer, with the reason."""
+        return dict(self.engines.first(RolloutEngine.unanswerable))
+
+    def close(self) -> None:
+        """End every actor."""
+        for group in self.groups:
+            group.close()
+
+
+def numbers(stats: object) -> Mapping[str, float]:
+    """A dataclass of figures as a mapping, for the metrics file."""
+    return dataclasses.asdict(stats)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,141 @@
+"""A training run: steps with resume, timers, metrics, atomic checkpoints."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from actors.group import ActorGroup
+from truing.errors import ConfigError
+
+
+class Stateful(Protocol):
+    """Something whose whole state is a few numbers."""
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take a state back."""
+        ...
+
+
+class Run:
+    """Metrics and checkpoints of one trainer in one folder. The state is saved together, new before old is deleted."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every: int,
+        groups: Mapping[str, ActorGroup[Any]],
+        state: Mapping[str, Stateful],
+        on_step: Any = None,
+    ) -> None:
+        self._folder, self._every, self._groups, self._state = folder, every, dict(groups), dict(state)
+        self._on_step = on_step
+        self._timings: dict[str, float] = {}
+        self._metrics = folder / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def steps(self, total: int) -> Iterator[int]:
+        """Numbers of the steps that are still to be done, after the last checkpoint has been taken up.
+
+        Raises:
+            ConfigError: the checkpoint is beyond `total`.
+        """
+        done = self._resume()
+        if done > total:
+            raise ConfigError(f"{self._folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name")
+        for step in range(done, total):
+            self._timings = {}
+            begun = time.perf_counter()
+            yield step
+            self._timings["step"] = time.perf_counter() - begun
+            self._close_step(step)
+            if (step + 1) % self._every == 0 or step + 1 == total:
+                self._save(step + 1)
+
+    @contextmanager
+    def time(self, what: str) -> Iterator[None]:
+        """Add the seconds of a block to this step's timings."""
+        begun = time.perf_counter()
+        yield
+        self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - begun
+
+    def report(self, **metrics: float | int | dict[str, float]) -> None:
+        """Keep this step's figures; they are written when the step ends."""
+        self._row = metrics
+
+    def _close_step(self, step: int) -> None:
+        row = {"step": step, **self._row, "timings": {k: round(v, 3) for k, v in self._timings.items()}}
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if self._on_step:
+            self._on_step(row)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(path for path in self._folder.glob("checkpoint-*") if path.suffix != ".part")
+
+    def _resume(self) -> int:
+        for part in self._folder.glob("*.part"):
+            shutil.rmtree(part)
+        kept = self._checkpoints()
+        done = 0
+        if kept:
+            folder = kept[-1].resolve()
+            saved = json.loads((folder / "state.json").read_text())
+            done = saved["done"]
+            for name, member in self._state.items():
+                member.restore(saved["state"][name])
+            for name, group in self._groups.items():
+                group.broadcast(_load, str(folder / name))
+        self._cut_metrics(done)
+        return done
+
+    def _cut_metrics(self, done: int) -> None:
+        """Drop figures of steps after the checkpoint: they will be done again."""
+        if not self._metrics.exists():
+            return
+        lines = self._metrics.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < done]
+        part = self._metrics.with_suffix(".jsonl.new")
+        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        part.replace(self._metrics)
+
+    def _save(self, done: int) -> None:
+        folder = (self._folder / f"checkpoint-{done:06d}").resolve()
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        for name, group in self._groups.items():
+            (part / name).mkdir(parents=True)
+            group.broadcast(_save, str(part / name))
+        state = {name: member.state() for name, member in self._state.items()}
+        (part / "state.json").write_text(json.dumps({"done": done, "state": state}))
+        older = self._checkpoints()
+        part.rename(folder)
+        for path in older:
+            if path.name != folder.name:
+                shutil.rmtree(path)
+
+
+def _save(member: Any, folder: str) -> None:
+    member.save(Path(folder))
+
+
+def _load(member: Any, folder: str) -> None:
+    member.load(Path(folder))
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,1 @@
+"""Truing: the pure library. No Ray, no vLLM, no DeepSpeed, no network."""

@@ -1,0 +1,97 @@
+"""Intervals and tests: no figure leaves Truing without its n and its uncertainty."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate `value` from `n` items, and the confidence interval [low, high] in the unit of the value.
+
+    With n = 1 every resample is the sample, so low = high = value; the same happens where all values are equal (5 of 5
+    correct gives [1, 1]). A zero width therefore means "no spread was seen", not "certain": read it beside n.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def bootstrap_mean(
+    values: Sequence[float] | FloatArray, *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Mean of `values` (shape [n]) with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
+
+    Raises ValueError where `values` is empty or not finite: missing values are dropped and counted by the caller.
+    """
+    return bootstrap(_mean, values, seed=seed, resamples=resamples, level=level)
+
+
+def bootstrap(
+    statistic: Callable[..., float],
+    *columns: Sequence[float] | FloatArray,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """`statistic(*columns)` with its percentile bootstrap interval, resampling rows: columns stay paired.
+
+    Each column has shape [n]; `statistic` takes them as float arrays and returns a float. For ratios and other figures
+    that are no mean of items. Resamples on which it is not finite (a ratio over nothing) are left out of the interval.
+    Raises ValueError where there are no columns or rows, columns differ in length, a value is not finite, or the
+    statistic is not finite on the data themselves or on most resamples.
+    """
+    if not columns or resamples < 1 or not 0 < level < 1:
+        raise ValueError("bootstrap needs at least one column, resamples >= 1 and 0 < level < 1.")
+    arrays = [_column(values) for values in columns]
+    n = len(arrays[0])
+    if any(len(array) != n for array in arrays):
+        raise ValueError(f"columns are paired rows, yet their lengths are {[len(array) for array in arrays]}.")
+    value = float(statistic(*arrays))
+    if not np.isfinite(value):
+        raise ValueError(f"the statistic is {value} on the {n} rows given: report it as missing instead.")
+    rng = np.random.default_rng(seed)
+    replicates = np.empty(resamples)
+    for i in range(resamples):
+        rows = rng.integers(n, size=n)
+        replicates[i] = statistic(*(array[rows] for array in arrays))
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < resamples / 2:
+        raise ValueError(f"the statistic is undefined on most resamples of the {n} rows: too few rows bear on it.")
+    tail = (1 - level) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(value=value, low=float(low), high=float(high), n=n)
+
+
+def binomial_two_sided(k: int, n: int) -> float:
+    """P-value of k successes in n fair coin tosses: the exact two-sided binomial test, 2 P(X <= min(k, n-k)) up to 1.
+
+    1.0 where n = 0: no tosses, no evidence. Raises ValueError unless 0 <= k <= n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"k = {k} successes in n = {n} trials: k must lie between 0 and n.")
+    i = np.arange(1, min(k, n - k) + 1)
+    log_binomials = np.append(0.0, np.cumsum(np.log((n - i + 1) / i)))  # ln C(n, 0), ..., ln C(n, min(k, n - k))
+    log_tail = float(np.logaddexp.reduce(log_binomials)) - n * math.log(2)
+    return min(1.0, 2 * math.exp(log_tail))
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean())
+
+
+def _column(values: Sequence[float] | FloatArray) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"expected a non-empty list of numbers, got shape {array.shape}: nothing to resample.")
+    if not np.isfinite(array).all():
+        missing = int((~np.isfinite(array)).sum())
+        raise ValueError(f"{missing} of {array.size} values are not finite: drop them, and report how many.")
+    return array

@@ -1,0 +1,128 @@
+"""YAML with dotted overrides into a `Study`, or one line that says what is wrong and what to write instead."""
+
+import difflib
+import types
+from pathlib import Path
+from typing import Annotated, Any, Union, cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from truing.config.study import Study
+from truing.errors import ConfigError
+
+
+def load_study(path: Path, overrides: list[str]) -> Study:
+    """Read a configuration file, apply `key.path=value` overrides, validate.
+
+    Raises:
+        ConfigError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong value.
+    """
+    tree = _read(path)
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        first, *others = error.errors()
+        more = f" (and {len(others)} more)" if others else ""
+        raise ConfigError(f"{path}: {_explain(cast('dict[str, Any]', first))}{more}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree: object = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; the recipes are in configs/") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error}); give a YAML file") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no keys; a study begins with `name: ...`")
+    return cast("dict[str, Any]", tree)
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not an override; write key.path=value, e.g. policy.steps=20")
+    *parents, last = key.split(".")
+    node: Any = tree
+    for part in parents:
+        node = _child(node, part, key)
+    try:
+        value: object = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise ConfigError(f"override {key}: {text!r} is not a YAML value; put quotes around a text") from None
+    if isinstance(node, list):
+        cast("list[Any]", node)[_position(cast("list[Any]", node), last, key)] = value
+    else:
+        node[last] = value
+
+
+def _child(node: Any, part: str, key: str) -> Any:
+    if isinstance(node, list):
+        items = cast("list[Any]", node)
+        child = items[_position(items, part, key)]
+    else:
+        fields = cast("dict[str, Any]", node)
+        child = fields.get(part)
+        if child is None:
+            child = fields[part] = {}
+    if not isinstance(child, (dict, list)):
+        raise ConfigError(f"override {key}: {part} is a plain value in the file; it has no keys below it")
+    return cast("Any", child)
+
+
+def _position(items: list[Any], part: str, key: str) -> int:
+    if not part.isdecimal() or int(part) >= len(items):
+        raise ConfigError(f"override {key}: {part} is not a position of that list; give 0 to {len(items) - 1}")
+    return int(part)
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """One pydantic error as `where: what; what to do`."""
+    location = [str(part) for part in error["loc"]]
+    where = ".".join(location) or "study"
+    if error["type"] == "extra_forbidden":
+        *parents, key = location
+        known = sorted({name for section in _sections_at(parents) for name in section.model_fields})
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"{where}: there is no such key; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: is required; add it"
+    if error["type"] == "union_tag_not_found":
+        kinds = sorted(tag for section in _sections_at(location) if (tag := _tag(section)))
+        return f"{where}: has no kind; add kind: {' or '.join(kinds)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    shown = "" if isinstance(given, (dict, list, BaseModel)) else f", got {given!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _sections_at(location: list[str]) -> list[type[BaseModel]]:
+    """The section at a dotted location, or the members of the union there (list positions are passed over)."""
+    sections: list[type[BaseModel]] = [Study]
+    for part in location:
+        tagged = [s for s in sections if part == _tag(s)]
+        step = [s.model_fields[part].annotation for s in sections if part in s.model_fields]
+        if tagged:
+            sections = tagged
+        elif step:
+            sections = [section for annotation in step for section in _sections(annotation)]
+    return sections
+
+
+def _tag(section: type[BaseModel]) -> str | None:
+    kind = section.model_fields.get("kind")
+    return None if kind is None else str(kind.default)
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in {Union, types.UnionType, Annotated, tuple, list}:
+        return [section for part in get_args(annotation) for section in _sections(part)]
+    return []

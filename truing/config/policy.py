@@ -1,0 +1,142 @@
+"""Reinforcement learning: the algorithm, the reward graph, the KL penalty."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from truing.config.base import Section
+from truing.config.roles import Engine, Learner, Positive, Scorer, Share
+from truing.config.stages import Sampling
+
+
+class Rloo(Section):
+    """REINFORCE leave-one-out (Ahmadian et al., arXiv 2402.14740)."""
+
+    kind: Literal["rloo"] = "rloo"
+    completions: Annotated[int, Field(ge=2)] = 4
+    """Completions of one prompt; each is the baseline of the others."""
+
+
+class Ppo(Section):
+    """Proximal policy optimisation with a critic (Schulman et al., arXiv 1707.06347)."""
+
+    kind: Literal["ppo"] = "ppo"
+    completions: Positive = 1
+    """Completions of one prompt."""
+    epochs: Positive = 1
+    """Passes over one batch of rollouts."""
+    minibatches: Positive = 2
+    """Updates of one pass."""
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """ε: the ratio's trust region."""
+    value_clip: Annotated[float, Field(gt=0)] = 0.2
+    """Largest change of a value that the critic's loss rewards."""
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """γ."""
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """λ of the generalised advantage estimate."""
+    critic: Learner = Learner(learning_rate=2e-5)
+
+
+Algorithm = Annotated[Rloo | Ppo, Field(discriminator="kind")]
+
+
+class RewardModelPart(Section):
+    """Score of the trained reward model, scaled to mean 0 and deviation 1 on the start policy's samples."""
+
+    kind: Literal["reward_model"] = "reward_model"
+    weight: float = 1.0
+    path: str = ""
+    """A reward model's folder; empty takes the one that this study trains."""
+    scorer: Scorer = Scorer()
+
+
+class AiScorePart(Section):
+    """Direct RLAIF: the labeler's expected 1-10 score, mapped to [-1, 1]."""
+
+    kind: Literal["ai_score"] = "ai_score"
+    weight: float = 1.0
+    template: str = "score"
+    """Template name or file."""
+    engine: Engine = Engine()
+
+
+class FinishedPart(Section):
+    """0 for a completion that ended by itself, -1 for one cut off at `max_tokens`."""
+
+    kind: Literal["finished"] = "finished"
+    weight: float = 1.0
+
+
+class PatternPart(Section):
+    """Share of the completion's characters inside matches of a regular expression, in [0, 1]."""
+
+    kind: Literal["pattern"] = "pattern"
+    weight: float = 1.0
+    pattern: str
+    """Python regular expression."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"is not a regular expression ({error}); escape what is meant literally") from None
+        return pattern
+
+
+RewardPart = Annotated[RewardModelPart | AiScorePart | FinishedPart | PatternPart, Field(discriminator="kind")]
+
+
+class Kl(Section):
+    """The penalty that keeps the policy near the start policy."""
+
+    coefficient: Annotated[float, Field(ge=0)] = 0.05
+    """β."""
+    objective: Literal["instructgpt", "rlaif"] = "instructgpt"
+    """`instructgpt`: r - β·KL. `rlaif`: (1-β)·r - β·KL (Lee et al.)."""
+    controller: Literal["fixed", "adaptive"] = "fixed"
+    """`adaptive` steers β towards `target` (Ziegler et al., arXiv 1909.08593)."""
+    target: Annotated[float, Field(gt=0)] = 6.0
+    """KL of a whole response in nats, for the adaptive controller."""
+
+    @model_validator(mode="after")
+    def _mixture(self) -> "Kl":
+        if self.objective == "rlaif" and self.coefficient > 1:
+            raise ValueError("objective rlaif mixes (1-β)·r and β·KL: give kl.coefficient between 0 and 1")
+        return self
+
+
+class Policy(Section):
+    """Reinforcement learning from the reward graph."""
+
+    algorithm: Algorithm = Rloo()
+    rewards: Annotated[tuple[RewardPart, ...], Field(min_length=1)] = (RewardModelPart(), AiScorePart(), FinishedPart())
+    """The reward graph: a weighted sum of these parts."""
+    kl: Kl = Kl()
+    steps: Positive = 10
+    """Rollout batches."""
+    prompts: Positive = 8
+    """Prompts of one rollout batch."""
+    sampling: Sampling = Sampling()
+    engine: Engine = Engine()
+    reference: Scorer = Scorer()
+    learner: Learner = Learner(learning_rate=1e-6)
+    importance_cap: Annotated[float, Field(ge=1)] = 2.0
+    """Cap of the learner-to-engine importance weight of a token."""
+    probe_tolerance: Annotated[float, Field(gt=0)] = 0.15
+    """Largest mean log-prob difference (nats) between engine and learner on the probe after a weight push."""
+    checkpoint_every: Positive = 5
+    """Steps between checkpoints; the last step always writes one."""
+    max_failed: Share = 0.1
+    """The job stops when a larger share of a batch's rewards has failed."""
+
+    @model_validator(mode="after")
+    def _distinct_parts(self) -> "Policy":
+        kinds = [part.kind for part in self.rewards if part.kind != "pattern"]
+        doubled = {kind for kind in kinds if kinds.count(kind) > 1}
+        if doubled:
+            raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
+        return self

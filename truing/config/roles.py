@@ -1,0 +1,101 @@
+"""Who does the work and on what: models, engines, learner ranks, the cluster."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from truing.config.base import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Model(Section):
+    """A causal language model in Hugging Face form."""
+
+    path: str = "demo"
+    """`demo` (the model that `make` prepares), a local folder, or a Hub name."""
+    revision: str | None = None
+    """Hub revision, for a run that can be repeated."""
+    context: Positive = 512
+    """Tokens of prompt and response together."""
+
+
+class Engine(Section):
+    """vLLM engines of one role."""
+
+    count: Positive = 1
+    """Engines of this role."""
+    max_count: Positive | None = None
+    """Upper end of the autoscaling pool of an offline pass; `count` where absent."""
+    cpus: Positive = 2
+    """CPUs (and threads) of one engine."""
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of one engine; 0 runs on the CPU."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Weights and activations."""
+    cache_gb: Annotated[float, Field(gt=0)] = 1.0
+    """KV cache of a CPU engine, in GiB."""
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1)] = 0.85
+    """Share of a GPU that an engine may take. Not used on the CPU."""
+    max_sequences: Positive = 64
+    """Sequences decoded at the same time."""
+    batch_tokens: Positive = 4096
+    """Most tokens of one engine step; at least the context."""
+    eager: bool = True
+    """Skip graph capture: loads in seconds on the CPU; set false for long runs on a GPU."""
+    batch: Positive = 64
+    """Rows handed to an engine in one call of an offline pass."""
+
+
+class Learner(Section):
+    """DeepSpeed ZeRO ranks that train one network."""
+
+    ranks: Positive = 1
+    """Processes that share the optimizer state."""
+    cpus: Positive = 2
+    """CPUs (and threads) of one rank."""
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of one rank; 0 trains on the CPU with gloo."""
+    zero_stage: Literal[1, 2] = 1
+    """1 shards the optimizer state, 2 the gradients too."""
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Autocast type of the forward pass. Master weights are float32."""
+    token_budget: Positive = 2048
+    """Most tokens, padding included, in one micro-batch."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    """Peak learning rate of AdamW."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Updates over which the rate rises linearly; afterwards it is constant."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay of AdamW."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are scaled down to this global norm."""
+
+
+class Scorer(Section):
+    """Stateless forward-pass actors: reward model and reference."""
+
+    count: Positive = 1
+    """Actors of this role."""
+    cpus: Positive = 2
+    """CPUs (and threads) of one actor."""
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of one actor."""
+    token_budget: Positive = 2048
+    """Most tokens, padding included, in one forward pass."""
+
+
+class Cluster(Section):
+    """Where Ray is, and how long to wait for it."""
+
+    address: str | None = None
+    """Address of a running Ray cluster; none starts a local one for this run."""
+    colocate: bool = True
+    """Roles of one stage take turns on the same CPUs. False reserves CPUs for each role."""
+    start_deadline: Positive = 600
+    """Seconds an actor may take to load."""
+    call_deadline: Positive = 1800
+    """Seconds one call of an actor, or one collective, may take."""
+    restarts: Annotated[int, Field(ge=0)] = 2
+    """Times a stateless actor (labeler, reward model, reference) is started again after it died."""

@@ -1,0 +1,1 @@
+"""Prompts, pairs, chat text and batches."""

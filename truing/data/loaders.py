@@ -1,0 +1,110 @@
+"""Prompts and marked pairs from JSON Lines. Every refusal names the file, the row and the remedy."""
+
+import codecs
+import json
+from importlib import resources
+from pathlib import Path
+from typing import cast
+
+from truing.errors import ConfigError
+from truing.records import Prompt, Row, content_id
+
+DEMO = "demo"
+SPLITS = ("id", "ood_domain", "ood_style")
+
+
+def read_rows(path: str, embedded: str, required: tuple[str, ...]) -> list[Row]:
+    """Rows of a JSON Lines file (`demo` is the embedded file of that name), each with its required text fields.
+
+    Raises:
+        ConfigError: missing or empty file, a row that is not UTF-8 or not JSON, a required field absent or empty.
+    """
+    if path == DEMO:
+        source = f"the embedded {embedded}"
+        data = resources.files("truing.data").joinpath("demo", embedded).read_bytes()
+    else:
+        source = path
+        try:
+            data = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: there is no such file; give a JSON Lines file or 'demo'") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable JSON Lines file") from None
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    rows = [_row(line, f"{source}, row {n}", required) for n, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise ConfigError(f"{source}: holds no rows; each line is a JSON object with {', '.join(required)}")
+    return rows
+
+
+def _row(line: bytes, where: str, required: tuple[str, ...]) -> Row:
+    try:
+        row: object = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: invalid UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{where}: is not JSON ({error.msg}, column {error.colno}); one object a line") from None
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: is not a JSON object; write {{{', '.join(required)}: ...}}")
+    fields = cast("Row", row)
+    for key in required:
+        value = fields.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigError(f"{where}: has no {key!r}; give it as a non-empty string, or remove the row")
+    try:
+        json.dumps(fields, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}: has half of a surrogate pair (\\ud800 to \\udfff); remove it or the row") from None
+    return fields
+
+
+def load_prompts(path: str) -> list[Prompt]:
+    """Prompts with id, domain and split; the same text twice is kept once, so that no text is on both sides of a split.
+
+    Raises:
+        ConfigError: as `read_rows`; an unknown split, or one id for two texts.
+    """
+    prompts: dict[str, Prompt] = {}
+    texts: set[str] = set()
+    for row in read_rows(path, "prompts.jsonl", ("text",)):
+        split = str(row.get("split") or "id")
+        if split not in SPLITS:
+            name = row.get("id") or row["text"][:30]
+            raise ConfigError(f"{path}: prompt {name!r} has split {split!r}; use {', '.join(SPLITS)}")
+        key = str(row.get("id") or content_id(row["text"]))
+        prompt = Prompt(key, str(row["text"]), str(row.get("domain") or "default"), split)
+        if key in prompts and prompts[key].text != prompt.text:
+            raise ConfigError(f"{path}: id {key!r} names two different prompts; give each its own id")
+        if prompt.text not in texts:
+            prompts[key] = prompt
+            texts.add(prompt.text)
+    return list(prompts.values())
+
+
+def split_holdout(prompts: list[Prompt], holdout: int) -> tuple[list[Prompt], list[Prompt]]:
+    """In-distribution prompts as (training, held out); which are held out depends on their ids alone."""
+    known = [p for p in prompts if p.split == "id"]
+    if len(known) <= holdout:
+        raise ConfigError(
+            f"prompts.holdout is {holdout} and there are {len(known)} in-distribution prompts:"
+            " none is left to train on; give more prompts or a smaller holdout"
+        )
+    ranked = sorted(known, key=lambda p: content_id("holdout", p.id))
+    held = {p.id for p in ranked[:holdout]}
+    return [p for p in known if p.id not in held], [p for p in known if p.id in held]
+
+
+def load_marked(path: str) -> list[Row]:
+    """Marked pairs: `id`, `prompt`, `chosen`, `rejected`, `domain`; the same pair twice is kept once.
+
+    Raises:
+        ConfigError: as `read_rows`; one id for two pairs.
+    """
+    pairs: dict[str, Row] = {}
+    for row in read_rows(path, "pairs.jsonl", ("prompt", "chosen", "rejected")):
+        texts = {key: str(row[key]) for key in ("prompt", "chosen", "rejected")}
+        key = str(row.get("id") or content_id(*texts.values()))
+        pair = {"id": key, **texts, "domain": str(row.get("domain") or "default")}
+        if any(pairs.setdefault(key, pair)[part] != text for part, text in texts.items()):
+            raise ConfigError(f"{path}: id {key!r} names two different pairs; give each its own id")
+    return list(pairs.values())

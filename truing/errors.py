@@ -1,0 +1,31 @@
+"""Errors that reach a user: one line that says what is wrong, where, and what to do."""
+
+
+class TruingError(Exception):
+    """A fault with one clear line for the user. The command line prints the line and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class ConfigError(TruingError):
+    """The configuration or an input file cannot be used as it is."""
+
+    exit_code = 2
+
+
+class ShortOfResources(TruingError):  # noqa: N818 - named after what happened
+    """What is asked of the cluster is more than it could ever give."""
+
+    exit_code = 3
+
+
+class ActorDied(TruingError):  # noqa: N818 - named after what happened
+    """A worker process ended or missed its deadline; the message gives the translated cause."""
+
+    exit_code = 4
+
+
+class GateClosed(TruingError):  # noqa: N818 - named after what happened
+    """The labeler is not to be trusted on these data, and the configuration says to stop."""
+
+    exit_code = 5

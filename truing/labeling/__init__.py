@@ -1,0 +1,1 @@
+"""Preferences from an AI labeler, and how far to trust them."""

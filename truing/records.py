@@ -1,0 +1,100 @@
+"""The nouns: facts that are written once. Ids are hashes of content, so that doing a thing twice adds nothing."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+"""One row of a Parquet file."""
+
+
+def content_id(*parts: object) -> str:
+    """16 hex digits of the BLAKE2b hash of the JSON form of `parts`."""
+    text = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed below 2^31 from, e.g., (run seed, step, prompt id, sample): the same wherever and whenever it is asked."""
+    return int(content_id("seed", *parts), 16) % 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a policy answers."""
+
+    id: str
+    text: str
+    domain: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of one policy. `finished` is False where it was cut off at the longest allowed length."""
+
+    id: str
+    prompt_id: str
+    text: str
+    tokens: int
+    finished: bool
+    policy: str
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two responses to one prompt, in one order of presentation."""
+
+    id: str
+    prompt: str
+    first: str
+    second: str
+    domain: str
+
+    def swap(self) -> "Pair":
+        """The same pair in the other order."""
+        return Pair(self.id, self.prompt, self.second, self.first, self.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsable:
+    """A reply of the judge that holds no verdict. Never a score of 0, never a coin flip."""
+
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A row that could not be answered, with the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One completion of the policy being trained, as token ids with an explicit response part.
+
+    `logprobs` holds the engine's log-probability of each response token, in nats, at the sampling temperature.
+    """
+
+    prompt_id: str
+    prompt: str
+    prompt_tokens: list[int]
+    tokens: list[int]
+    logprobs: list[float]
+    text: str
+    finished: bool
+    version: int
+
+
+PREFERENCE_COLUMNS = (
+    "id", "prompt", "chosen", "rejected", "p_chosen", "domain", "source", "labeler", "template",
+    "chosen_first", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba",
+)  # fmt: skip
+"""Columns of a preference set: the Hub's usual ones, the soft label, and where it came from.
+
+`source` is "ai" or "marked"; `chosen_first` says whether the chosen response was the first one of the `ab` order; the
+four log-probabilities are the raw ones of the label strings in both orders (absent for marked pairs).
+"""
