@@ -12,7 +12,7 @@ from actors.learner import Learner, Seat
 from actors.networks import ScalarHead, load_causal
 from truing.algorithms.losses import clipped_value
 from truing.config.roles import Learner as LearnerSettings
-from truing.data.batches import micro_batches, pad
+from truing.data.batches import Tokens, micro_batches, pad
 from truing.records import Rollout
 
 
@@ -42,16 +42,17 @@ class Critic:
         """One optimizer update for each minibatch; returns the losses. A target of None leaves a completion out."""
         losses: list[float] = []
         for number in range(minibatches):
-            items = [
+            items: list[tuple[Tokens, Floats, Floats]] = [
                 (rollout_tokens(rollout), before, target)
                 for group, group_old, group_targets, at in zip(groups, old, targets, minibatch, strict=True)
                 for rollout, before, target in zip(group, group_old, group_targets, strict=True)
                 if at == number and target is not None
             ]
 
-            def micro_loss(chosen: list[int], items: list = items) -> Tensor:
+            def micro_loss(chosen: list[int], items: list[tuple[Tokens, Floats, Floats]] = items) -> Tensor:
                 values = self._network.values(pad([items[i][0] for i in chosen]))
-                before, target = (torch.from_numpy(np.concatenate([items[i][k] for i in chosen])) for k in (1, 2))
+                before = torch.from_numpy(np.concatenate([items[i][1] for i in chosen]))
+                target = torch.from_numpy(np.concatenate([items[i][2] for i in chosen]))
                 return clipped_value(values, before, target, clip)
 
             groups_of = micro_batches([len(item[0]) for item in items], self._learner.settings.token_budget)

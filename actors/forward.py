@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from truing.data.batches import Padded, Tokens, micro_batches, pad
 from truing.records import Rollout
+
+T = TypeVar("T")
 
 Floats = NDArray[np.float32]
 """One number a response token, or one a sequence."""
@@ -59,7 +62,7 @@ def per_sequence(
     return found
 
 
-def regroup(values: Sequence[Floats], groups: Sequence[Sequence[object]]) -> list[list[Floats]]:
+def regroup(values: Sequence[T], groups: Sequence[Sequence[object]]) -> list[list[T]]:
     """Flat values in the shape of `groups`."""
     flat = iter(values)
     return [[next(flat) for _ in group] for group in groups]

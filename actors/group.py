@@ -8,7 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
 
 from actors.learner import Seat, free_address
 from truing.errors import ActorDied, TruingError
@@ -16,6 +16,9 @@ from truing.errors import ActorDied, TruingError
 A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
+
+PATIENCE = 3.0
+"""Seconds after a failure in which the group's other answers are listened to, to tell the cause from its effects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,17 @@ class Host:
     """The process of one actor. It holds the plain object that does the work, and calls functions on it."""
 
     def __init__(self, make: Callable[[], object] | None) -> None:
-        self._subject = make() if make else None
+        self._subject: object = None
+        self._fault: TruingError | None = None
+        try:
+            self._subject = make() if make else None
+        except TruingError as fault:
+            # Ray would make a death of it. Kept, it reaches the driver as itself, as the answer to the first call.
+            self._fault = fault
 
     def address(self) -> str:
         """host:port at which a group can meet that has its rank 0 here."""
+        self._check()
         return free_address(ray.util.get_node_ip_address())
 
     def build(self, make: Callable[[], object]) -> None:
@@ -46,14 +56,19 @@ class Host:
 
     def call(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
         """`function(object, ...)`: a method of the object's class, or any function of the object."""
+        self._check()
         return function(self._subject, *args, **kwargs)
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
 
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[T]):
     """Items that some actors are working on, in order. It may be an argument of the next call."""
 
-    shards: tuple[ObjectRef, ...]
+    shards: "tuple[ObjectRef[Any], ...]"
     sizes: tuple[int, ...]
     what: str
     deadline: float
@@ -70,7 +85,7 @@ class Pending(Generic[T]):
 class ActorGroup(Generic[A]):
     """Actors of one role. Work is scattered over them or broadcast to them; methods are passed as functions."""
 
-    def __init__(self, role: str, hosts: Sequence[Any], starting: Sequence[ObjectRef], needs: Needs) -> None:
+    def __init__(self, role: str, hosts: Sequence[Any], starting: "Sequence[ObjectRef[Any]]", needs: Needs) -> None:
         self.role, self._hosts, self._starting, self._needs = role, list(hosts), list(starting), needs
 
     def __len__(self) -> int:
@@ -101,7 +116,10 @@ class ActorGroup(Generic[A]):
         return self
 
     def scatter(
-        self, function: Callable[Concatenate[A, P], list[T]], *columns: "Sequence[object] | Pending[Any]", **common: object
+        self,
+        function: Callable[Concatenate[A, P], list[T]],
+        *columns: "Sequence[object] | Pending[Any]",
+        **common: object,
     ) -> Pending[T]:
         """Call with each actor's share of the columns (all of one length), in order, and the common arguments.
 
@@ -125,7 +143,9 @@ class ActorGroup(Generic[A]):
         ref = self._hosts[0].call.remote(function, *args, **kwargs)
         return fetch([ref], self._what(function), self._needs.call_deadline)[0]
 
-    def first_reference(self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs) -> ObjectRef:
+    def first_reference(
+        self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> "ObjectRef[T]":
         """Call the first actor; the value stays in the object store."""
         return self._hosts[0].call.remote(function, *args, **kwargs)
 
@@ -157,6 +177,8 @@ def split_sizes(total: int, parts: int) -> tuple[int, ...]:
 
 def _shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) -> list[Any]:
     if isinstance(column, Pending):
+        if sum(column.sizes) != sum(sizes):
+            raise ValueError(f"columns of {sum(sizes)} and {sum(column.sizes)} items cannot be scattered together")
         if column.sizes == sizes:
             return list(column.shards)
         split = ray.remote(_split).options(num_returns=len(sizes), num_cpus=0)
@@ -176,7 +198,7 @@ def _split(sizes: tuple[int, ...], *shards: list[object]) -> Any:
     return shares[0] if len(shares) == 1 else shares
 
 
-def fetch(refs: Sequence[ObjectRef], what: str, deadline: float) -> list[Any]:
+def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[Any]:
     """Values of references, or one translated error.
 
     Raises:
@@ -184,16 +206,46 @@ def fetch(refs: Sequence[ObjectRef], what: str, deadline: float) -> list[Any]:
         TruingError: whatever such error the actor raised itself.
     """
     until = time.monotonic() + deadline
+    values: dict[ObjectRef[Any], Any] = {}
+    waiting = list(dict.fromkeys(refs))
     try:
-        return [ray.get(ref, timeout=max(0.0, until - time.monotonic())) for ref in refs]
-    except GetTimeoutError:
-        raise ActorDied(f"{what} did not answer within {deadline:.0f} s; raise cluster.call_deadline or look at its log") from None
-    except RayTaskError as error:
-        if isinstance(error.cause, TruingError):
-            raise error.cause from None
-        raise
+        while waiting:
+            # Who answers first is heard first: when one of a group fails, the others may wait for it in a collective.
+            ready, waiting = ray.wait(waiting, timeout=max(0.0, until - time.monotonic()))
+            if not ready:
+                raise ActorDied(
+                    f"{what} did not answer within {deadline:g} s; raise cluster.call_deadline or look at its log"
+                )
+            values[ready[0]] = ray.get(ready[0])
     except RayError as error:
-        raise ActorDied(f"{what}: {translated(error)}; run the same command again to go on from what is stored") from None
+        raise _cause([error, *_errors(waiting)], what) from None
+    return [values[ref] for ref in refs]
+
+
+def _errors(refs: "list[ObjectRef[Any]]") -> list[RayError]:
+    """What else went wrong, as far as it is known a moment later."""
+    ready = ray.wait(refs, num_returns=len(refs), timeout=PATIENCE)[0] if refs else []
+    errors: list[RayError] = []
+    for ref in ready:
+        try:
+            ray.get(ref)
+        except RayError as error:
+            errors.append(error)
+    return errors
+
+
+def _cause(errors: list[RayError], what: str) -> BaseException:
+    """The one error that explains the others: an actor's own message, then a death, then what came first.
+
+    A rank whose peer failed sees a broken connection, nothing more.
+    """
+    for error in errors:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, TruingError):
+            return error.cause
+    for error in errors:
+        if not isinstance(error, RayTaskError):
+            return ActorDied(f"{what}: {translated(error)}; run the same command again to go on from what is stored")
+    return errors[0]
 
 
 def translated(error: RayError) -> str:

@@ -80,7 +80,9 @@ class Labeler:
     def _label_token(self, template: Template, label: str) -> int:
         ids = self._tokenizer.encode(label, add_special_tokens=False)
         if len(ids) != 1:
-            raise ConfigError(f"template {template.name}: label {label!r} is {len(ids)} tokens of this judge; use one-token labels")
+            raise ConfigError(
+                f"template {template.name}: label {label!r} is {len(ids)} tokens of this judge; use one-token labels"
+            )
         return ids[0]
 
 

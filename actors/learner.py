@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from actors.engine import KEPT_MEMORY
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
 
@@ -39,9 +41,7 @@ def learner_environment(settings: LearnerSettings) -> dict[str, str]:
     common = {"TOKENIZERS_PARALLELISM": "false", "LOCAL_RANK": "0"}
     if settings.gpus:
         return common
-    # Large allocations are kept instead of being given back to the kernel after each micro-batch.
-    kept = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "67108864"}
-    return common | kept | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
+    return common | KEPT_MEMORY | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
 
 
 def autocast(settings_precision: str, gpus: float) -> AbstractContextManager[object]:
@@ -76,6 +76,8 @@ class Learner:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda done: min(1.0, (done + 1) / (settings.warmup_steps + 1))
         )
+        # DeepSpeed types its engine as any of a dozen optimizers; ours is the ZeRO 1/2 one.
+        self._engine: Any
         self._engine, *_ = deepspeed.initialize(
             model=network,
             optimizer=optimizer,  # pyright: ignore[reportArgumentType]
@@ -132,11 +134,15 @@ class Learner:
         return mean, norm
 
     def _most(self, count: int) -> int:
-        if count == 0:
-            raise ConfigError(f"rank {self.seat.rank} got no data: give a batch of at least {self.seat.world} items")
-        tensor = torch.tensor(count)
+        """The largest count of any rank. All refuse together: one that left alone would keep the others waiting."""
+        tensor = torch.tensor([count, -count])
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        return int(tensor)
+        most, fewest = int(tensor[0]), -int(tensor[1])
+        if fewest == 0:
+            raise ConfigError(
+                f"a learner rank got no data: give each update at least {self.seat.world} items that have a reward"
+            )
+        return most
 
     def save(self, folder: Path) -> None:
         """Write what resuming needs: parameters (rank 0) and this rank's share of the optimizer. No pickle."""
@@ -159,7 +165,9 @@ class Learner:
         """
         path = folder / f"optimizer-{self.seat.rank:05d}-of-{self.seat.world:05d}.safetensors"
         if not path.is_file():
-            raise ConfigError(f"checkpoint {folder}: was not written by {self.seat.world} ranks; resume with the same number")
+            raise ConfigError(
+                f"checkpoint {folder}: was not written by {self.seat.world} ranks; resume with the same number"
+            )
         saved = load_file(folder / "parameters.safetensors")
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():

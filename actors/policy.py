@@ -1,6 +1,6 @@
 """Policy: a learner rank of the model being aligned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,7 @@ class Policy:
 
         groups = micro_batches([len(rollout_tokens(i.rollout)) for i in items], self._learner.settings.token_budget)
         tokens = sum(len(item.old) for item in items)
-        gap = sum(float(np.abs(item.old - np.float32(item.rollout.logprobs)).sum()) for item in items)
+        gap = sum(float(np.abs(item.old - np.asarray(item.rollout.logprobs, np.float32)).sum()) for item in items)
         mean_loss, norm = self._learner.step([lambda g=group: micro_loss(g) for group in groups], tokens)
         # A rank with fewer micro-batches repeats its last one with weight 0: what it saw then does not count.
         total = self._learner.total
@@ -145,8 +145,8 @@ class Policy:
             state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
             model.config.dtype = torch.bfloat16
             model.save_pretrained(folder, state_dict=state)
-            load_tokenizer(self._folder).save_pretrained(folder)
+            load_tokenizer(self._folder).save_pretrained(str(folder))
 
 
-def _flat(arrays: "object") -> Tensor:
-    return torch.from_numpy(np.concatenate([np.asarray(a, np.float32) for a in arrays]))  # pyright: ignore[reportGeneralTypeIssues]
+def _flat(arrays: "Iterable[Floats | list[float]]") -> Tensor:
+    return torch.from_numpy(np.concatenate([np.asarray(a, np.float32) for a in arrays]))

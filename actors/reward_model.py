@@ -34,8 +34,7 @@ def scored_tokens(tokenizer: Tokenizer, prompt: str, response: str, context: int
 
     A response that does not fit is cut at the context; a prompt is cut from its front, which keeps the question's end.
     """
-    end: int = tokenizer.eos_token_id  # pyright: ignore[reportAttributeAccessIssue]
-    answer = [*tokenizer.encode(response, add_special_tokens=False)[: context // 2], end]
+    answer = [*tokenizer.encode(response, add_special_tokens=False)[: context // 2], tokenizer.eos_token_id]
     return Tokens(prompt_tokens(tokenizer, prompt)[-(context - len(answer)) :], answer)
 
 
@@ -90,7 +89,7 @@ class RewardLearner:
         """Write the reward model (rank 0): backbone, head, and the scale of its scores."""
         if self._learner.seat.rank == 0:
             self._model.save_pretrained(folder)
-            self._tokenizer.save_pretrained(folder)  # pyright: ignore[reportAttributeAccessIssue]
+            self._tokenizer.save_pretrained(str(folder))
             self._network.save_head(folder)
             (folder / SCALE_FILE).write_text(json.dumps({"mean": mean, "deviation": deviation}))
 

@@ -32,7 +32,7 @@ def checksum(weights: Weights) -> int:
     """CRC-32 over all parameters in the order of their names."""
     crc = 0
     for name in sorted(weights):
-        crc = zlib.crc32(np.ascontiguousarray(weights[name]), crc)
+        crc = zlib.crc32(np.ascontiguousarray(weights[name]).view(np.uint8).data, crc)
     return crc
 
 
@@ -85,7 +85,7 @@ class RolloutEngine:
 
         assert isinstance(output, CompletionOutput)
         tokens = list(output.token_ids)
-        logprobs = [at[token].logprob for at, token in zip(output.logprobs or [], tokens, strict=True)]
+        logprobs = [at[token].logprob for at, token in zip(output.logprobs or [], tokens, strict=True) if at]
         finished = output.finish_reason == "stop"
         text = output.text.strip()
         return Rollout(key, self._texts[key], self._prompts[key], tokens, logprobs, text, finished, self.version)

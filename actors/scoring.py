@@ -21,7 +21,8 @@ Groups = Sequence[Sequence[Rollout]]
 def model_scores(scorer: RewardScorer, groups: Groups) -> list[list[float | Failed]]:
     """The reward model's scaled scores."""
     texts = [(rollout.prompt, rollout.text) for group in groups for rollout in group]
-    return regroup(scorer.score(texts), groups)
+    scores: list[float | Failed] = list(scorer.score(texts))
+    return regroup(scores, groups)
 
 
 def labeler_scores(labeler: Labeler, groups: Groups, *, template: Template) -> list[list[float | Failed]]:
@@ -72,11 +73,13 @@ class RewardGraph:
     def finish(self, pending: Sequence[Pending[list[float | Failed]]]) -> list[list[Reward]]:
         """Wait for the parts and sum them, by prompt and completion."""
         columns = [scores.get() for scores in pending]
-        return [
-            [self._reward(scores) for scores in zip(*prompt, strict=True)] for prompt in zip(*columns, strict=True)
-        ]
+        return [[self._reward(scores) for scores in zip(*prompt, strict=True)] for prompt in zip(*columns, strict=True)]
 
     def _reward(self, scores: Sequence[float | Failed]) -> Reward:
         parts = {part.name: score for part, score in zip(self._parts, scores, strict=True)}
-        known = [part.weight * score for part, score in zip(self._parts, scores, strict=True) if not isinstance(score, Failed)]
+        known = [
+            part.weight * score
+            for part, score in zip(self._parts, scores, strict=True)
+            if not isinstance(score, Failed)
+        ]
         return Reward(parts, sum(known) if len(known) == len(scores) else None)

@@ -20,8 +20,12 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path, typer.Argument(help="A study, e.g. configs/demo.yaml.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides.", show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan, start nothing.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted overrides.", show_default=False)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the resolved configuration and the plan, start nothing.")
+]
 
 
 @app.command()
@@ -75,7 +79,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
     commands[name](study)
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ def connected(study: Study) -> Iterator[None]:
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     import ray
 
+    on_terminate = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         environment = {"PYTHONPATH": str(ROOT), "PATH": path, "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
@@ -31,6 +33,8 @@ def connected(study: Study) -> Iterator[None]:
             logging_level=logging.ERROR,
             runtime_env={"env_vars": environment},
         )
+        # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
+        signal.signal(signal.SIGTERM, on_terminate)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -88,8 +92,8 @@ def check_capacity(study: Study, cpus: float, gpus: float) -> None:
     together = [role for role in roles if role[0].startswith("policy.")]
     if study.cluster.colocate:
         together = [(key, count, 0.0, gpu) for key, count, _, gpu in together]
-    for i, what, there in ((2, "CPUs", cpus), (3, "GPUs", gpus)):
-        wanted = sum(role[1] * role[i] for role in together)
+    sums = (sum(count * cpu for _, count, cpu, _ in together), sum(count * gpu for _, count, _, gpu in together))
+    for what, wanted, there in zip(("CPUs", "GPUs"), sums, (cpus, gpus), strict=True):
         if wanted > there:
             raise ShortOfResources(
                 f"policy: its roles together ask for {wanted:g} {what} and the cluster has {there:g} ({wanted - there:g} short);"

@@ -51,7 +51,9 @@ def _result(measured: Measured, policy: str, split: Split, prompts: Sequence[str
         return estimate([float(np.mean(group)) for group in values if len(group)], measured.seed)
 
     def part(name: str) -> Estimate | None:
-        scores = [[measured.parts[row["id"]][name] for row in group if name in measured.parts[row["id"]]] for group in groups]
+        scores = [
+            [measured.parts[row["id"]][name] for row in group if name in measured.parts[row["id"]]] for group in groups
+        ]
         return over_prompts(scores)
 
     names = sorted({name for group in groups for row in group for name in measured.parts[row["id"]]} - {"total"})

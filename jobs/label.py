@@ -29,7 +29,16 @@ def questions(context: Context, completions: Sequence[Row]) -> list[Row]:
     for row in completions:
         by_prompt.setdefault(row["prompt_id"], []).append(row)
     rows = [
-        pair_row(context, "ai", one["prompt"], one["text"], two["text"], one["domain"], marked_first=None, origin=one["prompt_id"])
+        pair_row(
+            context,
+            "ai",
+            one["prompt"],
+            one["text"],
+            two["text"],
+            one["domain"],
+            marked_first=None,
+            origin=one["prompt_id"],
+        )
         for group in by_prompt.values()
         for one, two in zip(group[::2], group[1::2], strict=False)
         if one["text"] != two["text"]
@@ -37,7 +46,11 @@ def questions(context: Context, completions: Sequence[Row]) -> list[Row]:
     for pair in context.marked:
         chosen_first = int(content_id("order", pair["id"]), 16) % 2 == 0
         texts = (pair["chosen"], pair["rejected"]) if chosen_first else (pair["rejected"], pair["chosen"])
-        rows.append(pair_row(context, "marked", pair["prompt"], *texts, pair["domain"], marked_first=chosen_first, origin=pair["id"]))
+        rows.append(
+            pair_row(
+                context, "marked", pair["prompt"], *texts, pair["domain"], marked_first=chosen_first, origin=pair["id"]
+            )
+        )
     return rows
 
 
@@ -87,7 +100,13 @@ def preference(context: Context, row: Row) -> Row:
 def marked_preference(pair: Row) -> Row:
     """A pair that people marked, as a row of the preference set: certain, without log-probs."""
     known = {"prompt": pair["prompt"], "chosen": pair["chosen"], "rejected": pair["rejected"], "domain": pair["domain"]}
-    row: Row = {**known, "id": content_id("marked", pair["id"]), "source": "marked", "p_chosen": 1.0, "labeler": "people"}
+    row: Row = {
+        **known,
+        "id": content_id("marked", pair["id"]),
+        "source": "marked",
+        "p_chosen": 1.0,
+        "labeler": "people",
+    }
     return {column: row.get(column) for column in PREFERENCE_COLUMNS}
 
 
@@ -139,7 +158,9 @@ def label(context: Context) -> list[Row]:
     _show(report, len(preferences) - len(context.marked), len(rows) - len(labelled))
     write_json(context.run.path / "trust.json", {"rows": report.as_rows(), "gate": reasons, "unparsable": unparsable})
     key = context.key([row["id"] for row in rows])
-    context.run.finish("label", key, {"trust": report, "gate": reasons, "pairs": len(labelled), "failed": len(rows) - len(labelled)})
+    context.run.finish(
+        "label", key, {"trust": report, "gate": reasons, "pairs": len(labelled), "failed": len(rows) - len(labelled)}
+    )
     for reason in reasons:
         console.print(f"  gate: {reason}")
     if reasons and study.label.gate.on_failure == "stop":
@@ -148,12 +169,25 @@ def label(context: Context) -> list[Row]:
             " label.gate.on_failure=warn to train on these labels all the same"
         )
     if reasons:
-        console.print("  A real run would stop here. This one goes on (label.gate.on_failure is warn), with marked pairs mixed in.")
+        console.print(
+            "  A real run would stop here. This one goes on (label.gate.on_failure is warn), with marked pairs mixed in."
+        )
     return preferences
 
 
 def _show(report: TrustReport, pairs: int, failed: int) -> None:
-    columns = ("marked pairs", "n", "agrees", "95 % interval", "flips", "same position", "which", "label mass", "entropy", "ECE")
+    columns = (
+        "marked pairs",
+        "n",
+        "agrees",
+        "95 % interval",
+        "flips",
+        "same position",
+        "which",
+        "label mass",
+        "entropy",
+        "ECE",
+    )
     rows = []
     for name, figures in {"all": report.overall, **report.by_domain}.items():
         first = figures.same_position_first

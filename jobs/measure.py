@@ -42,16 +42,29 @@ class PolicyAndReference:
     tokenizer: Any
 
 
-def read_models(policy: str, reference: str, settings: Scorer, precision: str, temperature: float) -> PolicyAndReference:
+def read_models(
+    policy: str, reference: str, settings: Scorer, precision: str, temperature: float
+) -> PolicyAndReference:
     """Load both."""
-    models = (Reference(folder, settings, precision, temperature) for folder in (policy, reference))
-    return PolicyAndReference(*models, load_tokenizer(policy))
+    one, two = (Reference(folder, settings, precision, temperature) for folder in (policy, reference))
+    return PolicyAndReference(one, two, load_tokenizer(policy))
 
 
 def divergence(models: PolicyAndReference, rows: list[Row]) -> list[Answer]:
     """Σ_t log π/π_ref of each row's own tokens, in nats: their mean estimates KL(π‖π_ref) of a response."""
     groups = [
-        [Rollout(r["prompt_id"], r["prompt"], prompt_tokens(models.tokenizer, r["prompt"]), list(r["tokens"]), [], r["text"], True, 0)]
+        [
+            Rollout(
+                r["prompt_id"],
+                r["prompt"],
+                prompt_tokens(models.tokenizer, r["prompt"]),
+                list(r["tokens"]),
+                [],
+                r["text"],
+                True,
+                0,
+            )
+        ]
         for r in rows
     ]
     pairs = zip(models.policy.logprobs(groups), models.reference.logprobs(groups), strict=True)
@@ -67,7 +80,7 @@ def load_embedder(folder: str) -> Any:
 
 def embed(model: Any, rows: list[Row]) -> list[Answer]:
     """One vector a text."""
-    vectors = np.asarray(model.encode([row["text"] for row in rows], batch_size=64, show_progress_bar=False), np.float32)
+    vectors = np.asarray(
+        model.encode([row["text"] for row in rows], batch_size=64, show_progress_bar=False), np.float32
+    )
     return [{"id": row["id"], "vector": vector.tolist()} for row, vector in zip(rows, vectors, strict=True)]
-
-

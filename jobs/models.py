@@ -31,7 +31,9 @@ def embedder_folder(path: str) -> str:
 
 def _prepared(folder: Path) -> str:
     if not intact(folder):
-        raise ConfigError(f"the demo model in {folder} is absent or damaged; prepare it with `python -m jobs.demo_model`")
+        raise ConfigError(
+            f"the demo model in {folder} is absent or damaged; prepare it with `python -m jobs.demo_model`"
+        )
     return str(folder)
 
 
@@ -41,15 +43,21 @@ def _checked(path: str, what: str) -> str:
     if not looks_local:
         return path
     if not (folder / "config.json").is_file():
-        raise ConfigError(f"model {path}: is not {what} (it has no config.json); give a Hugging Face folder, a Hub name or 'demo'")
+        raise ConfigError(
+            f"model {path}: is not {what} (it has no config.json); give a Hugging Face folder, a Hub name or 'demo'"
+        )
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ConfigError(f"model {path}: its config.json cannot be read ({error}); give a Hugging Face folder") from None
+        raise ConfigError(
+            f"model {path}: its config.json cannot be read ({error}); give a Hugging Face folder"
+        ) from None
     if "model_type" not in config:
         raise ConfigError(f"model {path}: its config.json names no model_type; give a Hugging Face folder")
     if not any(folder.glob("*.safetensors")):
-        raise ConfigError(f"model {path}: has no *.safetensors file; save it with save_pretrained (pickled weights are not read)")
+        raise ConfigError(
+            f"model {path}: has no *.safetensors file; save it with save_pretrained (pickled weights are not read)"
+        )
     return path
 
 

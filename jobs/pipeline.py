@@ -50,7 +50,9 @@ def run_report(study: Study) -> None:
     """The report alone, of what is there."""
     context = Context.of(study)
     if not context.run.path.is_dir():
-        raise ConfigError(f"{context.run.path}: there is no such run; run `truing pipeline` with this configuration first")
+        raise ConfigError(
+            f"{context.run.path}: there is no such run; run `truing pipeline` with this configuration first"
+        )
     context.save_config()
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)
 
@@ -88,5 +90,7 @@ def stored_preferences(context: Context) -> list[Row]:
     """
     rows = context.run.table("preferences").rows()
     if not rows and context.study.reward_model is not None:
-        raise ConfigError(f"{context.run.path}: holds no preferences to train on; run `truing label` with this configuration first")
+        raise ConfigError(
+            f"{context.run.path}: holds no preferences to train on; run `truing label` with this configuration first"
+        )
     return rows

@@ -12,7 +12,9 @@ from truing.config.study import Study
 def show_plan(study: Study) -> None:
     """Print the resolved configuration, what each stage would do, and what each role asks of the cluster."""
     context = Context.of(study)
-    console.print(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip(), markup=False)
+    console.print(
+        yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip(), markup=False
+    )
     drawn = len(context.training) * study.sample.completions
     pairs = len(context.training) * (study.sample.completions // 2)
     rows: list[tuple[str, str]] = [
@@ -20,15 +22,26 @@ def show_plan(study: Study) -> None:
         ("label", f"{pairs} pairs and {len(context.marked)} marked pairs, both orders"),
     ]
     if study.reward_model:
-        rows.append(("reward model", f"{study.reward_model.epochs} epochs, batches of {study.reward_model.batch} pairs"))
+        rows.append(
+            ("reward model", f"{study.reward_model.epochs} epochs, batches of {study.reward_model.batch} pairs")
+        )
     if study.policy:
         policy = study.policy
-        extra = f", {policy.algorithm.epochs} x {policy.algorithm.minibatches} updates a step" if isinstance(policy.algorithm, Ppo) else ""
+        extra = (
+            f", {policy.algorithm.epochs} x {policy.algorithm.minibatches} updates a step"
+            if isinstance(policy.algorithm, Ppo)
+            else ""
+        )
         per_step = f"{policy.prompts} prompts x {policy.algorithm.completions}"
         rows.append(("policy", f"{policy.algorithm.kind}: {policy.steps} steps of {per_step} completions{extra}"))
     if study.evaluate:
         settings = study.evaluate
-        rows.append(("evaluate", f"{len(context.evaluation)} prompts, {settings.completions} completions, best of {settings.best_of}"))
+        rows.append(
+            (
+                "evaluate",
+                f"{len(context.evaluation)} prompts, {settings.completions} completions, best of {settings.best_of}",
+            )
+        )
     console.print()
     print_table("Plan", ("stage", "what"), rows, f"results go to {context.run.path}")
     print_table("Roles", ("key", "actors", "CPUs each", "GPUs each"), demands(study))

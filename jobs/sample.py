@@ -12,7 +12,9 @@ from truing.config.stages import Sampling
 from truing.records import Failed, Prompt, Row, content_id
 
 
-def requests(prompts: Sequence[Prompt], numbers: int, policy: str, sampling: Sampling, model: Model, seed: int, stage: str) -> list[Row]:
+def requests(
+    prompts: Sequence[Prompt], numbers: int, policy: str, sampling: Sampling, model: Model, seed: int, stage: str
+) -> list[Row]:
     """One row for each completion that is wanted. `policy` identifies the weights."""
     settings = [policy, sampling.model_dump(), model.context, seed, stage]
     return [
@@ -74,7 +76,15 @@ def sample(context: Context) -> list[Row]:
         context.training, settings.completions, context.start_id, settings.sampling, study.model, study.seed, "sample"
     )
     done = complete(
-        context, "sampling", "completions", context.start_folder, rows, context.training, settings.engine, settings.sampling, "sample"
+        context,
+        "sampling",
+        "completions",
+        context.start_folder,
+        rows,
+        context.training,
+        settings.engine,
+        settings.sampling,
+        "sample",
     )
     summary = []
     for domain in sorted({row["domain"] for row in done}):
@@ -86,5 +96,7 @@ def sample(context: Context) -> list[Row]:
     failed = len(rows) - len(done)
     note = f"{failed} failed; reasons in {context.run.path / 'completions.dead'}" if failed else ""
     print_table("Completions", columns, summary, note)
-    context.run.finish("sample", context.key([row["id"] for row in rows]), {"columns": columns, "rows": summary, "note": note})
+    context.run.finish(
+        "sample", context.key([row["id"] for row in rows]), {"columns": columns, "rows": summary, "note": note}
+    )
     return done

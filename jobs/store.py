@@ -48,7 +48,9 @@ class Table:
     def ids(self) -> set[str]:
         """Ids that are stored."""
         return {
-            key for path in self.folder.glob("part-*.parquet") for key in pq.read_table(path, columns=["id"])["id"].to_pylist()
+            key
+            for path in self.folder.glob("part-*.parquet")
+            for key in pq.read_table(path, columns=["id"])["id"].to_pylist()
         }
 
     def select(self, ids: Iterable[str]) -> list[Row]:
@@ -59,7 +61,9 @@ class Table:
 
 def cannot_write(folder: Path, error: OSError) -> TruingError:
     """One line for a full disk or a folder without permission."""
-    return TruingError(f"{folder}: cannot be written ({error.strerror or error}); free space or give another storage=...")
+    return TruingError(
+        f"{folder}: cannot be written ({error.strerror or error}); free space or give another storage=..."
+    )
 
 
 class RunFolder:

@@ -108,4 +108,6 @@ def _outcomes(
             raise error.cause from None
         raise
     except RayError as error:
-        raise ActorDied(f"worker: {translated(error)}; run the same command again to go on from what is stored") from None
+        raise ActorDied(
+            f"worker: {translated(error)}; run the same command again to go on from what is stored"
+        ) from None

@@ -48,8 +48,17 @@ def train_reward_model(context: Context, preferences: Sequence[Row]) -> Path:
     folder = context.run.path / "reward_model"
     training, test = split_preferences(context, preferences)
     if len(training) < settings.batch:
-        raise ConfigError(f"reward_model: {len(training)} training pairs for a batch of {settings.batch}; label more pairs")
-    key = context.key("rm", settings.model_dump(), context.start_id, study.seed, study.model.context, [r["id"] for r in training + test])
+        raise ConfigError(
+            f"reward_model: {len(training)} training pairs for a batch of {settings.batch}; label more pairs"
+        )
+    key = context.key(
+        "rm",
+        settings.model_dump(),
+        context.start_id,
+        study.seed,
+        study.model.context,
+        [r["id"] for r in training + test],
+    )
     headline("Reward model: soft labels and marked pairs")
     if (saved := context.run.finished("reward_model", key)) is not None:
         _show_reward_model(saved)
@@ -57,11 +66,19 @@ def train_reward_model(context: Context, preferences: Sequence[Row]) -> Path:
     context.run.claim("reward_model", key)
     rows = training + test
     comparisons = [
-        Comparison(r["prompt"], r["chosen"], r["rejected"], r["p_chosen"], settings.label_weight if r["source"] == "ai" else 1.0)
+        Comparison(
+            r["prompt"],
+            r["chosen"],
+            r["rejected"],
+            r["p_chosen"],
+            settings.label_weight if r["source"] == "ai" else 1.0,
+        )
         for r in rows
     ]
     make = partial(RewardLearner, context.start_folder, study.model.context, comparisons, settings.learner)
-    group = ActorGroup.ranks("reward learner", settings.learner.ranks, make, worker_needs(settings.learner, study.cluster))
+    group = ActorGroup.ranks(
+        "reward learner", settings.learner.ranks, make, worker_needs(settings.learner, study.cluster)
+    )
     try:
         group.ready()
         total = len(reward_model.batches(len(training), settings.batch, settings.epochs, study.seed))
@@ -69,7 +86,9 @@ def train_reward_model(context: Context, preferences: Sequence[Row]) -> Path:
         with run[1]:
             reward_model.train(run[0], group, len(training), settings, study.seed)
         report = _test_reward_model(group, rows, len(training), study.seed)
-        scale = [i for i, row in enumerate(rows) if row["source"] == "ai"][:SCALE_PAIRS] or list(range(len(rows)))[:SCALE_PAIRS]
+        scale = [i for i, row in enumerate(rows) if row["source"] == "ai"][:SCALE_PAIRS] or list(range(len(rows)))[
+            :SCALE_PAIRS
+        ]
         raw = np.array(group.scatter(RewardLearner.rewards, scale).get())
         _export(folder, group, RewardLearner.export, float(raw.mean()), float(raw.std()) or 1.0)
     finally:
@@ -88,11 +107,13 @@ def _test_reward_model(group: ActorGroup[RewardLearner], rows: Sequence[Row], fi
     for name, source in kinds.items():
         chosen = [(g, rows[i]["p_chosen"]) for g, i in zip(gaps, positions, strict=True) if rows[i]["source"] == source]
         if chosen:
-            report["accuracy"][name] = reward_model.accuracy(*zip(*chosen, strict=True), seed)
+            report["accuracy"][name] = reward_model.accuracy([g for g, _ in chosen], [p for _, p in chosen], seed)
     marked = [(g, rows[i]) for g, i in zip(gaps, positions, strict=True) if rows[i]["source"] == "marked"]
     for domain in sorted({row["domain"] for _, row in marked}):
         some = [(g, row["p_chosen"]) for g, row in marked if row["domain"] == domain]
-        report["accuracy"][f"marked, {domain}"] = reward_model.accuracy(*zip(*some, strict=True), seed)
+        report["accuracy"][f"marked, {domain}"] = reward_model.accuracy(
+            [g for g, _ in some], [p for _, p in some], seed
+        )
     if marked:
         table = reward_model.calibration([g for g, _ in marked], [row["p_chosen"] for _, row in marked])
         report |= {"calibration": table, "ece": reward_model.calibration_error(table)}
@@ -140,7 +161,9 @@ def train_policy(context: Context, reward_folder: Path | None) -> Path:
         context.run.table("prompts.dead").append([{"id": k, "reason": f.reason} for k, f in sorted(too_long.items())])
         stream, kl = PromptStream(usable, study.seed), controller(settings.kl)
         groups = {"policy": roles.policy} | ({"critic": roles.critic} if roles.critic else {})
-        run, bar = _run(folder, settings.checkpoint_every, groups, {"prompts": stream, "kl": kl}, "policy", settings.steps)
+        run, bar = _run(
+            folder, settings.checkpoint_every, groups, {"prompts": stream, "kl": kl}, "policy", settings.steps
+        )
         with bar:
             TRAINERS[settings.algorithm.kind](run, roles, stream, kl, settings, study.seed)
         _export(folder, roles.policy, Policy.export)
@@ -162,16 +185,23 @@ def controller(settings: Kl) -> FixedKl:
 def _reward_key(context: Context) -> str:
     marker = context.run.path / "reward_model" / "key"
     if not marker.exists():
-        raise ConfigError("policy: its reward graph has a reward_model part and none is trained; add a reward_model section")
+        raise ConfigError(
+            "policy: its reward graph has a reward_model part and none is trained; add a reward_model section"
+        )
     return marker.read_text()
 
 
-def _run(folder: Path, every: int, groups: dict[str, Any], state: dict[str, Any], title: str, total: int) -> tuple[Run, Progress]:
+def _run(
+    folder: Path, every: int, groups: dict[str, Any], state: dict[str, Any], title: str, total: int
+) -> tuple[Run, Progress]:
     done = len(read_metrics(folder / "metrics.jsonl"))
     bar = Progress(title, total, done=0)
 
     def on_step(row: dict[str, Any]) -> None:
-        bar.at(row["step"] + 1, f"reward {row['reward']:.3f} KL {row['kl']:.3f}" if "reward" in row else f"loss {row['loss']:.3f}")
+        bar.at(
+            row["step"] + 1,
+            f"reward {row['reward']:.3f} KL {row['kl']:.3f}" if "reward" in row else f"loss {row['loss']:.3f}",
+        )
 
     if done:
         console.print(f"  {title}: going on from the last checkpoint of {folder}")
@@ -197,7 +227,17 @@ def _drop_checkpoints(folder: Path) -> None:
 def _show_policy(rows: Sequence[dict[str, Any]]) -> None:
     columns = ("step", "reward", "KL", "entropy", "log-prob gap", "ratio", "tokens", "grad norm", "seconds")
     shown = [
-        (r["step"], r["reward"], r["kl"], r["entropy"], r["logprob_gap"], r["ratio"], r["length"], r["grad_norm"], r["timings"]["step"])
+        (
+            r["step"],
+            r["reward"],
+            r["kl"],
+            r["entropy"],
+            r["logprob_gap"],
+            r["ratio"],
+            r["length"],
+            r["grad_norm"],
+            r["timings"]["step"],
+        )
         for r in rows
     ]
     print_table("Policy", columns, shown)

@@ -12,6 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 BOS, EOS, PAD, START, END = "<|begin|>", "<|end|>", "<|pad|>", "<|im_start|>", "<|im_end|>"
 VOCABULARY = 320
 """256 bytes, 5 control tokens, and merges of what is frequent in `TEXT`."""
+CONTEXT = 4096
+"""Longest sequence: byte-level tokens are short, so a judge's prompt has many."""
 
 TEXT = """The better response answers what was asked, is correct, is specific, and wastes no words.
 Which response is better, 1 or 2? Preferred Response=1. How good is the response, from 1 to 10? Score=7.

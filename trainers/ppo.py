@@ -44,7 +44,9 @@ def credit(
 def whiten_all(advantages: list[list[Floats | None]]) -> list[list[Floats | None]]:
     """Advantages with mean 0 and deviation 1 over all tokens of the batch."""
     known = [tokens for group in advantages for tokens in group if tokens is not None]
-    flat = iter(np.split(whitened(torch.from_numpy(np.concatenate(known))).numpy(), np.cumsum([len(t) for t in known])[:-1]))
+    flat = iter(
+        np.split(whitened(torch.from_numpy(np.concatenate(known))).numpy(), np.cumsum([len(t) for t in known])[:-1])
+    )
     return [[None if tokens is None else next(flat) for tokens in group] for group in advantages]
 
 
@@ -74,12 +76,12 @@ def train(run: Run, roles: Roles, prompts: PromptStream, kl: FixedKl, settings: 
 
         # 3. Credit: plain maths on floats.
         beta, objective = kl.beta, settings.kl.objective
-        credits = [
+        credited = [
             [credit(*one, beta, objective, algorithm) for one in zip(*group, strict=True)]
             for group in zip(rewards, old, reference, values, strict=True)
         ]
-        advantages = whiten_all([[c and c[0] for c in group] for group in credits])
-        targets = [[c and c[1] for c in group] for group in credits]
+        advantages = whiten_all([[c and c[0] for c in group] for group in credited])
+        targets = [[c and c[1] for c in group] for group in credited]
 
         # 4. Update: clipped epochs over minibatches, policy and critic side by side.
         with run.time("update"):

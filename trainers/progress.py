@@ -23,7 +23,9 @@ def check_failures(rewards: Sequence[Sequence[Reward]], allowed: float) -> None:
     if len(failed) > allowed * len(every):
         reasons = Counter(s.reason for reward in failed for s in reward.parts.values() if isinstance(s, Failed))
         commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-        raise TruingError(f"policy: {len(failed)} of {len(every)} rewards failed, policy.max_failed is {allowed}: {commonest}")
+        raise TruingError(
+            f"policy: {len(failed)} of {len(every)} rewards failed, policy.max_failed is {allowed}: {commonest}"
+        )
 
 
 def batch_figures(
@@ -33,11 +35,13 @@ def batch_figures(
     every = [reward for group in rewards for reward in group]
     known = [reward for reward in every if reward.total is not None]
     names = sorted({name for reward in known for name in reward.parts})
-    parts = {name: float(np.mean([score for r in known if not isinstance(score := r.parts[name], Failed)])) for name in names}
+    parts = {
+        name: float(np.mean([s for r in known for s in [r.parts[name]] if not isinstance(s, Failed)])) for name in names
+    }
     pairs = [pair for group in zip(old, reference, strict=True) for pair in zip(*group, strict=True)]
     kl = float(np.mean([float((o - r).sum()) for o, r in pairs]))
     return {
-        "reward": float(np.mean([reward.total for reward in known])) if known else float("nan"),
+        "reward": float(np.mean([r.total for r in known if r.total is not None])) if known else float("nan"),
         "parts": parts,
         "kl": kl,
         "length": float(np.mean([len(o) for o, _ in pairs])),

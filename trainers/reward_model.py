@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actors.group import ActorGroup
-from actors.reward_model import Comparison, RewardLearner
+from actors.reward_model import RewardLearner
 from trainers.run import Run
 from truing.algorithms.statistics import Interval, bootstrap_mean
 from truing.config.stages import RewardModel as Settings

@@ -31,9 +31,7 @@ def credit(
     raw = torch.tensor([reward.total or 0.0 for reward in rewards])
     kl = torch.stack([k1(tensor(o), tensor(r)).sum() for o, r in zip(old, reference, strict=True)])
     advantages = leave_one_out(PENALISED[objective](raw, kl, beta), valid)
-    return [
-        advantages[i].expand(len(tokens)).numpy().copy() if valid[i] else None for i, tokens in enumerate(old)
-    ]
+    return [advantages[i].expand(len(tokens)).numpy().copy() if valid[i] else None for i, tokens in enumerate(old)]
 
 
 def train(run: Run, roles: Roles, prompts: PromptStream, kl: FixedKl, settings: Settings, seed: int) -> None:

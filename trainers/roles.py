@@ -16,7 +16,7 @@ from actors.reference import Reference
 from actors.reward_model import RewardScorer
 from actors.rollout import Probe, RolloutEngine
 from actors.scoring import Part, RewardGraph, finished_scores, labeler_scores, model_scores, pattern_scores
-from truing.config.policy import AiScorePart, FinishedPart, Ppo, RewardModelPart, RewardPart
+from truing.config.policy import AiScorePart, FinishedPart, Ppo, RewardModelPart, RewardPart, part_name
 from truing.config.policy import Policy as PolicySettings
 from truing.config.roles import Cluster, Engine, Learner, Model, Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
@@ -53,7 +53,13 @@ class Roles:
     """Everything an RL page talks to: engines, policy, references, reward graph and, for PPO, a critic."""
 
     def __init__(
-        self, settings: PolicySettings, model: Model, judge: Model, cluster: Cluster, folders: Folders, prompts: Sequence[Prompt]
+        self,
+        settings: PolicySettings,
+        model: Model,
+        judge: Model,
+        cluster: Cluster,
+        folders: Folders,
+        prompts: Sequence[Prompt],
     ) -> None:
         self._cluster, self._model, self._judge, self._folders = cluster, model, judge, folders
         self._precision = settings.learner.precision
@@ -111,7 +117,7 @@ class Roles:
             return Part(part.kind, part.weight, group, labeler_scores, {"template": template})
         if isinstance(part, FinishedPart):
             return Part(part.kind, part.weight, self.engines, finished_scores)
-        return Part(part.kind, part.weight, self.engines, pattern_scores, {"pattern": part.pattern})
+        return Part(part_name(part), part.weight, self.engines, pattern_scores, {"pattern": part.pattern})
 
     def _probe(self) -> Probe:
         tokenizer = load_tokenizer(self._folders.start, self._model.revision)

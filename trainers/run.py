@@ -39,6 +39,7 @@ class Run:
     ) -> None:
         self._folder, self._every, self._groups, self._state = folder, every, dict(groups), dict(state)
         self._on_step = on_step
+        self._row: Mapping[str, Any] = {}
         self._timings: dict[str, float] = {}
         self._metrics = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,9 +52,11 @@ class Run:
         """
         done = self._resume()
         if done > total:
-            raise ConfigError(f"{self._folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name")
+            raise ConfigError(
+                f"{self._folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name"
+            )
         for step in range(done, total):
-            self._timings = {}
+            self._row, self._timings = {}, {}
             begun = time.perf_counter()
             yield step
             self._timings["step"] = time.perf_counter() - begun
@@ -68,7 +71,7 @@ class Run:
         yield
         self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - begun
 
-    def report(self, **metrics: float | int | dict[str, float]) -> None:
+    def report(self, **metrics: float | dict[str, float]) -> None:
         """Keep this step's figures; they are written when the step ends."""
         self._row = metrics
 
@@ -104,10 +107,9 @@ class Run:
         """Drop figures of steps after the checkpoint: they will be done again."""
         if not self._metrics.exists():
             return
-        lines = self._metrics.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < done]
+        kept = [row for row in read_metrics(self._metrics) if row["step"] < done]
         part = self._metrics.with_suffix(".jsonl.new")
-        part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        part.write_text("".join(f"{json.dumps(row)}\n" for row in kept), encoding="utf-8")
         part.replace(self._metrics)
 
     def _save(self, done: int) -> None:
@@ -135,7 +137,8 @@ def _load(member: Any, folder: str) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file; none where there is no file."""
+    """Rows of a metrics file; none where there is no file. A last line without its end was being written: no row."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    *whole, _ = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in whole]

@@ -22,7 +22,7 @@ def push_weights(
         ActorDied: an engine answers the probe otherwise than the learner.
     """
     weights = policy.first_reference(Policy.weights)
-    checksums = engines.broadcast(_take, weights, version=version)
+    checksums = engines.broadcast(_take, weights, version=version)  # pyright: ignore[reportArgumentType] - arrives as its value
     expected = np.array(policy.first(Policy.probe, probe))
     gaps = [float(np.abs(np.array(found) - expected).mean()) for found in engines.broadcast(RolloutEngine.probe, probe)]
     if max(gaps) > tolerance:

@@ -87,6 +87,11 @@ class PatternPart(Section):
         return pattern
 
 
+def part_name(part: "RewardModelPart | AiScorePart | FinishedPart | PatternPart") -> str:
+    """What a part is called in metrics and reports: its kind, and for a pattern the pattern too."""
+    return f"pattern {part.pattern}" if isinstance(part, PatternPart) else part.kind
+
+
 RewardPart = Annotated[RewardModelPart | AiScorePart | FinishedPart | PatternPart, Field(discriminator="kind")]
 
 
@@ -135,8 +140,8 @@ class Policy(Section):
 
     @model_validator(mode="after")
     def _distinct_parts(self) -> "Policy":
-        kinds = [part.kind for part in self.rewards if part.kind != "pattern"]
-        doubled = {kind for kind in kinds if kinds.count(kind) > 1}
+        names = [part_name(part) for part in self.rewards]
+        doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
         return self

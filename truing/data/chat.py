@@ -10,6 +10,7 @@ class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer that is used here."""
 
     chat_template: str | None
+    eos_token_id: int
 
     def apply_chat_template(self, conversation: list[dict[str, str]], **options: bool) -> list[int]:
         """Token ids of a conversation."""
@@ -17,6 +18,10 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """Token ids of a text."""
+        ...
+
+    def save_pretrained(self, save_directory: str) -> object:
+        """Write the tokenizer's files."""
         ...
 
     def decode(self, token_ids: list[int], skip_special_tokens: bool = False) -> str:

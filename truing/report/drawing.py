@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from truing.report.contents import Estimate, PolicyResult, policies, start_policy
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
 
 PALETTE = ("#0072b2", "#d55e00", "#00855f", "#aa4499", "#8a6d00", "#7a4b2a")
 """Told apart with any colour vision (after Okabe and Ito); lines and points differ in dash and symbol besides."""
@@ -25,7 +25,7 @@ Spec = dict[str, object]
 
 def figure(traces: Iterable[Spec], *, xaxis: Spec, yaxis: Spec, **layout: object) -> "Figure":
     """A figure without plotly's template: colours of grid and text are the page's affair."""
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
 
     common: Spec = {
         "template": None,

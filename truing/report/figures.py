@@ -22,7 +22,7 @@ from truing.report.drawing import (
 from truing.report.notation import duration
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
 
 SPLIT_NAMES = {"id": "in distribution", "ood_domain": "other domain", "ood_style": "other style"}
 DIVERSITY_NAMES = ["EAD<br>per input", "EAD<br>across", "SBERT<br>per input", "SBERT<br>across"]

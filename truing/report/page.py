@@ -18,7 +18,7 @@ from truing.report.headline import SPLIT_NAMES, cards
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from plotly.graph_objects import Figure
+    from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TextTable:
 def render(contents: Contents) -> str:
     """The page as text. A section without figures says that it was not run."""
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
+    from plotly.offline import get_plotlyjs  # pyright: ignore[reportMissingTypeStubs]
 
     panels = _panels(contents)
     drawn = {panel.id: panel.figure for section in panels.values() for panel in section}

@@ -58,7 +58,7 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.rows = self.normalizers = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and result.dim() == 2 and result.shape[1] == VOCABULARY:
             self.rows = max(self.rows, result.shape[0])

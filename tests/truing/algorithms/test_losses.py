@@ -44,11 +44,13 @@ def test_on_fresh_samples_the_gradient_is_reinforces() -> None:
 
 
 def test_clipped_surrogate_by_hand() -> None:
-    # ε = .2
+    # The ratio is clipped to .8 and 1.2.
     # ρ = 1.5, A =  2: min( 3.0,  1.2·2)  =  2.4      ρ = 1.5, A = -1: min(-1.5, -1.2) = -1.5, weight 2: -3
     # ρ =  .5, A = -1: min( -.5, -.8)     =  -.8      ρ =  .5, A =  1: min(  .5,   .8) =   .5
     # -(2.4 - .8 - 3 + .5) = .9
-    found = clipped_surrogate(logs(0.6, 0.2, 0.6, 0.2), logs(0.4, 0.4, 0.4, 0.4), f64(2, -1, -1, 1), f64(1, 1, 2, 1), 0.2)
+    found = clipped_surrogate(
+        logs(0.6, 0.2, 0.6, 0.2), logs(0.4, 0.4, 0.4, 0.4), f64(2, -1, -1, 1), f64(1, 1, 2, 1), 0.2
+    )
     assert float(found) == pytest.approx(0.9, abs=1e-9)
 
 
@@ -60,7 +62,7 @@ def test_outside_the_trust_region_nothing_pulls_further_out() -> None:
 
 
 def test_clipped_value_takes_the_larger_error() -> None:
-    # ε = .2
+    # A value may move by .2 from the old one.
     # V = 1, old = .5, R = 2: (1-2)² = 1, clipped (.7-2)² = 1.69
     # V = 3, old = 0, R = .1: (3-.1)² = 8.41, clipped (.2-.1)² = .01
     # V = .1, old = 0, R = 1: not clipped, .81
@@ -82,7 +84,9 @@ def test_the_gradient_of_a_preference_is_the_error_of_its_probability() -> None:
     assert_close(chosen.grad, f64(-0.25, 0.25))
 
 
-@pytest.mark.parametrize(("gap", "p", "expected"), [(1e4, 1.0, 0.0), (-1e4, 1.0, 1e4), (1e4, 0.0, 1e4), (0.0, 0.3, math.log(2))])
+@pytest.mark.parametrize(
+    ("gap", "p", "expected"), [(1e4, 1.0, 0.0), (-1e4, 1.0, 1e4), (1e4, 0.0, 1e4), (0.0, 0.3, math.log(2))]
+)
 def test_preferences_of_distant_rewards_stay_finite(gap: float, p: float, expected: float) -> None:
     found = preference(f64(gap), f64(0), f64(p), f64(1))
     assert float(found) == pytest.approx(expected, abs=1e-9)

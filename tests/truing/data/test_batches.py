@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_padded_groups_stay_within_the_budget(items: list[int], budget: int, per
 @given(lengths, budgets)
 def test_groups_are_as_full_as_the_budget_allows(items: list[int], budget: int) -> None:
     groups = micro_batches(items, budget)
-    for group, following in zip(groups, groups[1:], strict=False):
+    for group, following in pairwise(groups):
         wider = pad([sequence(items[i]) for i in [*group, following[0]]])
         assert wider.ids.numel() > budget
 

@@ -30,7 +30,9 @@ def test_a_conversation_by_hand() -> None:
 
 
 def test_without_a_template_it_is_plain_text() -> None:
-    assert decoded(prompt_tokens(PLAIN, "Rain.", system="Judge.", answer="Score=")) == "<|begin|>Judge.\n\nRain.\nScore="
+    assert (
+        decoded(prompt_tokens(PLAIN, "Rain.", system="Judge.", answer="Score=")) == "<|begin|>Judge.\n\nRain.\nScore="
+    )
     assert decoded(prompt_tokens(PLAIN, "Rain.")) == "<|begin|>Rain."
 
 

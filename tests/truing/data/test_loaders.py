@@ -1,7 +1,6 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -186,17 +185,18 @@ def test_the_embedded_pairs_are_complete() -> None:
 
 
 def test_no_embedded_pair_asks_an_embedded_prompt() -> None:
-    def plain(text: str) -> str:
-        return " ".join(text.lower().split())
+    # The same text, or 13 words in a row of it: the measure of contamination of Brown et al., arXiv 2005.14165, app. C.
+    def runs(text: str) -> set[str]:
+        words = text.lower().split()
+        return {" ".join(words)} | {" ".join(words[i : i + 13]) for i in range(len(words) - 12)}
 
-    texts = [plain(prompt.text) for prompt in load_prompts("demo")]
-    asked = [plain(pair["prompt"]) for pair in load_marked("demo")]
-    assert not set(texts) & set(asked)
-    assert len(set(texts)) == len(texts)
+    texts = [runs(prompt.text) for prompt in load_prompts("demo")]
+    asked = [runs(pair["prompt"]) for pair in load_marked("demo")]
+    assert not set.union(*texts) & set.union(*asked)
+    assert runs("one two") & runs("One  two")
 
 
-@pytest.mark.parametrize("name", ["prompts.jsonl", "pairs.jsonl"])
-def test_the_better_answer_is_not_given_away_by_form(name: str) -> None:
-    text = resources.files("truing.data").joinpath("demo", name).read_text(encoding="utf-8")
-    assert text.endswith("\n")
-    assert "\r" not in text
+def test_the_better_embedded_answer_is_not_given_away_by_its_length() -> None:
+    pairs = load_marked("demo")
+    longer = sum(len(pair["chosen"]) > len(pair["rejected"]) for pair in pairs) / len(pairs)
+    assert 0.4 <= longer <= 0.6
