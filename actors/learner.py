@@ -59,6 +59,9 @@ class Learner:
 
         if not settings.gpus:
             torch.set_num_threads(settings.cpus)
+            # Shared-memory collectives serve inference alone; compiling them takes a minute, under a lock that a killed
+            # process leaves behind. Training uses gloo.
+            deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         torch.manual_seed(0)
         deepspeed.init_distributed(
             dist_backend="nccl" if settings.gpus else "gloo",

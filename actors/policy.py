@@ -143,8 +143,10 @@ class Policy:
         if self._learner.seat.rank == 0:
             model = self._network.model
             state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
-            model.config.dtype = torch.bfloat16
             model.save_pretrained(folder, state_dict=state)
+            # The call writes the type of the network in memory; what it stored is bfloat16.
+            model.config.dtype = torch.bfloat16
+            model.config.save_pretrained(folder)
             load_tokenizer(self._folder).save_pretrained(str(folder))
 
 

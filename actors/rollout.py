@@ -45,9 +45,15 @@ class RolloutEngine:
         self._tokenizer = load_tokenizer(folder, model.revision)
         self._engine = Engine(folder, model, settings)
         self._sampling = sampling
-        self._texts = {prompt.id: prompt.text for prompt in prompts}
-        self._prompts = {key: prompt_tokens(self._tokenizer, text) for key, text in self._texts.items()}
+        self._texts: dict[str, str] = {}
+        self._prompts: dict[str, list[int]] = {}
+        self.add(prompts)
         self.version = 0
+
+    def add(self, prompts: Sequence[Prompt]) -> None:
+        """Prompts that may be asked for by their ids."""
+        self._texts |= {prompt.id: prompt.text for prompt in prompts}
+        self._prompts |= {prompt.id: prompt_tokens(self._tokenizer, prompt.text) for prompt in prompts}
 
     def unanswerable(self) -> list[tuple[str, Failed]]:
         """Prompts too long for the context, with the reason."""

@@ -32,6 +32,8 @@ def connected(study: Study) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": environment},
+            # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
+            _system_config={"max_direct_call_object_size": 1 << 20} if study.cluster.address is None else None,
         )
         # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
         signal.signal(signal.SIGTERM, on_terminate)

@@ -52,8 +52,9 @@ class Context:
 
     @cached_property
     def judge_id(self) -> str:
-        """Identity of the judge's weights."""
-        return fingerprint(self.judge_folder, self.study.label.model.revision)
+        """Identity of the judge: its weights, and the context that a question must fit."""
+        model = self.study.label.model
+        return content_id(fingerprint(self.judge_folder, model.revision), model.context)
 
     @cached_property
     def prompts(self) -> list[Prompt]:

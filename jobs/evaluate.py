@@ -58,7 +58,6 @@ def _draw(context: Context, settings: Evaluate, name: str, folder: str) -> list[
         "evaluation/outputs",
         folder,
         rows,
-        context.evaluation,
         settings.engine,
         settings.sampling,
         "evaluate",

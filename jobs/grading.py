@@ -88,9 +88,7 @@ def _model_scores(context: Context, settings: Evaluate, part: RewardModelPart, r
 
 def _ai_scores(context: Context, part: AiScorePart, rows: list[Row]) -> dict[str, float]:
     template = load_template(part.template)
-    keys = {
-        row["id"]: content_id("score", context.judge_id, template.hash, row["prompt"], row["text"]) for row in rows
-    }
+    keys = {row["id"]: content_id("score", context.judge_id, template.hash, row["prompt"], row["text"]) for row in rows}
     questions = [
         {
             "id": keys[row["id"]],

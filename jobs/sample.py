@@ -33,6 +33,7 @@ def requests(
 
 def answer(engine: RolloutEngine, rows: list[Row], *, seed: int, stage: str) -> list[Answer]:
     """Completions of the rows whose prompts fit the context; the others fail alone."""
+    engine.add([Prompt(row["prompt_id"], row["prompt"], row["domain"], row["split"]) for row in rows])
     too_long = dict(engine.unanswerable())
     asked = [(row["prompt_id"], row["sample"]) for row in rows if row["prompt_id"] not in too_long]
     rollouts = iter(engine.complete(asked, seed=seed, step=stage))
@@ -50,7 +51,7 @@ def answer(engine: RolloutEngine, rows: list[Row], *, seed: int, stage: str) -> 
 
 
 def complete(
-    context: Context, title: str, table: str, folder: str, rows: list[Row], prompts: Sequence[Prompt],
+    context: Context, title: str, table: str, folder: str, rows: list[Row],
     engine: Engine, sampling: Sampling, stage: str,
 ) -> list[Row]:  # fmt: skip
     """The completions of `rows` by the model in `folder`; those that are stored are not drawn again."""
@@ -59,7 +60,7 @@ def complete(
         title,
         rows,
         context.run.table(table),
-        partial(RolloutEngine, folder, study.model, engine, sampling, list(prompts)),
+        partial(RolloutEngine, folder, study.model, engine, sampling, ()),
         partial(answer, seed=study.seed, stage=stage),
         needs=context.needs(engine),
         pool=context.pool(engine),
@@ -81,7 +82,6 @@ def sample(context: Context) -> list[Row]:
         "completions",
         context.start_folder,
         rows,
-        context.training,
         settings.engine,
         settings.sampling,
         "sample",

@@ -152,9 +152,9 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON under a temporary name, then rename. Dataclasses become objects."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(value, indent=1, default=_plain, ensure_ascii=False), encoding="utf-8")
         part.replace(path)
     except OSError as error:

@@ -1,0 +1,1 @@
+"""Ratios against limits, on this machine: `make bench`."""

@@ -1,0 +1,103 @@
+"""What the roles do on this machine with the demo model, beside what its matrix products alone would take.
+
+Each role runs in a process of its own, as in a run. Figures of a shared machine drift; ratios within one run are safer.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+
+import torch
+
+from actors.engine import Engine, engine_environment
+from actors.learner import Seat, free_address, learner_environment
+from actors.policy import Policy
+from jobs.models import model_folder
+from jobs.progress import Cell, print_table
+from truing.algorithms.losses import policy_gradient
+from truing.config.roles import Engine as EngineSettings
+from truing.config.roles import Learner, Model
+from truing.records import Rollout
+
+PROMPT = list(range(1000, 1096))
+Rows = list[tuple[Cell, ...]]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def matmul_rate() -> float:
+    """bfloat16 FLOP/s of a product of the demo model's shape."""
+    a, b = (torch.randn(shape, dtype=torch.bfloat16) for shape in ((2048, 576), (1536, 576)))
+    seconds(lambda: torch.nn.functional.linear(a, b))
+    return 50 * 2 * 2048 * 576 * 1536 / seconds(lambda: [torch.nn.functional.linear(a, b) for _ in range(50)])
+
+
+def engine_rows() -> Rows:
+    """Generation by batch size, and labels with the shared prefix cached or not."""
+    from vllm import SamplingParams
+
+    settings = EngineSettings()
+    engine = Engine(model_folder("demo"), Model(context=640), settings)
+    rows: Rows = []
+    for batch in (1, 8, 32):
+        params = [SamplingParams(max_tokens=32, seed=i, ignore_eos=True) for i in range(batch)]
+        spent = seconds(lambda n=batch, p=params: engine.run([PROMPT] * n, p))
+        rows.append((f"generate, batch {batch}", batch * 32 / spent, "tokens/s", None))
+    judged = [PROMPT * 2 + list(range(2000 + 64 * i, 2064 + 64 * i)) for i in range(32)]
+    engine.forget()
+    apart = seconds(lambda: [(engine.forget(), engine.next_token_logprobs([p], [33, 34])) for p in judged])
+    engine.forget()
+    shared = seconds(lambda: engine.next_token_logprobs(judged, [33, 34]))
+    rows.append(("label, prefix computed each time", len(judged) / apart, "prompts/s", None))
+    rows.append(("label, prefix shared", len(judged) / shared, "prompts/s", apart / shared))
+    return rows
+
+
+def learner_rows() -> Rows:
+    """Log-probs and one update of 16 sequences, and the weights for a push."""
+    settings = Learner(token_budget=1536)
+    policy = Policy(model_folder("demo"), settings, 1.0, Seat(0, 1, free_address(), 600))
+    rollout = Rollout("p", "p", PROMPT, list(range(3000, 3040)), [-3.0] * 40, "text", True, 0)
+    groups = [[rollout] * 4] * 4
+    tokens = 16 * 136
+    old = policy.logprobs(groups)
+    advantages = [[values * 0 + 1 for values in group] for group in old]
+
+    def update() -> object:
+        return policy.update(groups, old, advantages, [0] * 4, minibatches=1, loss=policy_gradient, importance_cap=2.0)
+
+    update()
+    flops = 2 * sum(p.numel() for p in policy._network.parameters()) * tokens
+    limit = flops / matmul_rate()
+    reading, updating = seconds(lambda: policy.logprobs(groups)), seconds(update)
+    return [
+        ("learner, log-probs", tokens / reading, "tokens/s", limit / reading),
+        ("learner, update", tokens / updating, "tokens/s", 3 * limit / updating),
+        ("weights and checksum", seconds(policy.weights), "s", None),
+    ]
+
+
+def main() -> None:
+    """Run each part in its own process and print one table."""
+    import os
+
+    rows: Rows = []
+    context = multiprocessing.get_context("spawn")
+    for environment, work in (
+        (engine_environment(EngineSettings()), engine_rows),
+        (learner_environment(Learner()), learner_rows),
+    ):
+        os.environ.update(environment)
+        with context.Pool(1) as pool:
+            rows += pool.apply(work)
+    note = "last column: for labels the gain from sharing; for the learner the share of what its matrix products alone would reach"
+    print_table("Demo model on this machine", ("work", "figure", "unit", "ratio"), rows, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a test puts in an actor's process. It is imported there, so it lives in a module of its own."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from actors.learner import Seat
+from truing.errors import ConfigError
+
+
+class Room:
+    """A rank's process with a seat, in which one learner after another is made: a process costs seconds, a learner none."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+        self.learner: Any = None
+
+    def make(self, make: Callable[[Seat], object]) -> None:
+        self.learner = make(self.seat)
+
+    def update(self, *columns: object, **common: object) -> list[Any]:
+        return self.learner.update(*columns, **common)
+
+    def save(self, folder: Path) -> None:
+        self.learner.save(folder)
+
+    def load(self, folder: Path) -> None:
+        self.learner.load(folder)
+
+    def export(self, folder: Path) -> None:
+        self.learner.export(folder)
+
+
+class Toy:
+    """A plain object that says who it is."""
+
+    def __init__(self, name: str = "toy") -> None:
+        self.name = name
+        self.process = os.getpid()
+
+    def squares(self, numbers: Sequence[int], others: Sequence[int] = (), *, plus: int = 0) -> list[tuple[int, int, int]]:
+        """(number, number² + plus, items in this share)."""
+        if others and len(others) != len(numbers):
+            raise ValueError(f"shares of {len(numbers)} and {len(others)} items")
+        return [(number, number**2 + plus, len(numbers)) for number in numbers]
+
+    def sums(self, rows: Sequence[tuple[int, int, int]], others: Sequence[int]) -> list[tuple[int, int]]:
+        """(sum of a row's first two and the other column's item, items in this share)."""
+        return [(row[0] + row[1] + other, len(rows)) for row, other in zip(rows, others, strict=True)]
+
+    def who(self) -> int:
+        return self.process
+
+    def refuse(self, numbers: Sequence[int]) -> list[int]:
+        raise ConfigError(f"{self.name}: {len(numbers)} numbers are too many; give fewer")
+
+    def sleep(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return "awake"
+
+    def die_once(self, numbers: Sequence[int], *, marker: Path) -> list[tuple[int, int]]:
+        """Ends its process the first time it is called, whoever calls."""
+        if not marker.exists():
+            marker.touch()
+            os._exit(1)
+        return [(number, self.process) for number in numbers]
+
+
+def toy_that_refuses() -> Toy:
+    raise ConfigError("toy: the folder is empty; give another")
+
+
+class Meeting:
+    """A rank that meets the others in collectives."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.seat = seat
+        dist.init_process_group(
+            "gloo",
+            init_method=f"tcp://{seat.address}",
+            rank=seat.rank,
+            world_size=seat.world,
+            timeout=timedelta(seconds=seat.deadline),
+        )
+
+    def meet(self, *, dies: int = -1, refuses: int = -1) -> float:
+        """Sum over the ranks of (rank + 1)."""
+        if self.seat.rank == dies:
+            os._exit(1)
+        if self.seat.rank == refuses:
+            raise ConfigError(f"rank {refuses}: does not want to; ask it later")
+        tensor = torch.tensor(self.seat.rank + 1.0)
+        dist.all_reduce(tensor)
+        return float(tensor)

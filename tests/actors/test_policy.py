@@ -1,0 +1,234 @@
+"""The policy's rank as a plain object of this process: a group of one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from actors.forward import Floats
+from actors.policy import Policy, UpdateStats
+from actors.reference import Reference
+from actors.rollout import Probe, checksum
+from tests.actors.examples import (
+    LEARNER,
+    SCORER,
+    alone,
+    flat,
+    plain_groups,
+    plain_logits,
+    plain_logprobs,
+    plain_model,
+    random_floats,
+    random_rollouts,
+)
+from truing.algorithms.kl import k1
+from truing.algorithms.losses import clipped_surrogate, policy_gradient
+from truing.config.roles import Learner
+from truing.records import Rollout
+
+GROUPS = random_rollouts(3)
+CLOSE = 1e-5
+"""Nats: one float32 forward pass against another."""
+
+Credit = Sequence[Sequence[Floats | None]]
+
+
+def policy(folder: str, settings: Learner = LEARNER, temperature: float = 1.0) -> Policy:
+    return Policy(folder, settings, temperature, alone())
+
+
+def update(
+    learner: Policy, groups: Sequence[Sequence[Rollout]], old: Any, credit: Credit, **options: Any
+) -> list[UpdateStats]:
+    """`Policy.update` with RLOO's loss, in one minibatch, without a cap that is felt."""
+    options = {"minibatches": 1, "loss": policy_gradient, "importance_cap": 1e9} | options
+    return learner.update(groups, old, credit, options.pop("minibatch", [0] * len(groups)), **options)
+
+
+def weights(learner: Policy, folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    folder.mkdir()
+    learner.save(folder)
+    return load_file(folder / "parameters.safetensors")
+
+
+def same(some: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    return some.keys() == others.keys() and all(torch.equal(some[name], others[name]) for name in some)
+
+
+# --- log-probs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("budget", [10**6, 8])
+def test_logprobs_are_those_of_the_plain_model(tiny: str, temperature: float, budget: int) -> None:
+    learner = policy(tiny, LEARNER.model_copy(update={"token_budget": budget}), temperature)
+    found = learner.logprobs(GROUPS)
+    assert [[len(tokens) for tokens in group] for group in found] == [[len(r.tokens) for r in g] for g in GROUPS]
+    np.testing.assert_allclose(flat(found), flat(plain_groups(plain_model(tiny), GROUPS, temperature)), atol=CLOSE)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("budget", [10**6, 64])
+def test_at_the_start_policy_and_reference_agree_to_the_last_bit(tiny: str, precision: str, budget: int) -> None:
+    settings = LEARNER.model_copy(update={"precision": precision, "token_budget": budget})
+    learner = policy(tiny, settings, 0.9)
+    reference = Reference(tiny, SCORER.model_copy(update={"token_budget": budget}), precision, 0.9)
+    found, expected = flat(learner.logprobs(GROUPS)), flat(reference.logprobs(GROUPS))
+    np.testing.assert_array_equal(found, expected)
+    assert float(k1(torch.from_numpy(found), torch.from_numpy(expected)).abs().sum()) == 0.0
+
+
+def test_the_probe_is_read_at_temperature_1(tiny: str) -> None:
+    learner = policy(tiny, temperature=0.5)
+    probe = Probe([1, 30, 40], [50, 60, 70])
+    before = flat(learner.logprobs(GROUPS))
+    expected = plain_logprobs(plain_model(tiny), probe.prompt, probe.response)
+    assert learner.probe(probe) == pytest.approx(expected, abs=CLOSE)
+    # It leaves the policy's own temperature as it was.
+    np.testing.assert_array_equal(flat(learner.logprobs(GROUPS)), before)
+
+
+# --- updates ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_update_has_ratio_1_and_the_plain_models_entropy(tiny: str) -> None:
+    learner = policy(tiny, LEARNER.model_copy(update={"token_budget": 64}), 0.8)
+    old = learner.logprobs(GROUPS)
+    (stats,) = update(learner, GROUPS, old, random_floats(4, GROUPS))
+    assert stats.ratio == pytest.approx(1, abs=CLOSE)
+    model, entropies = plain_model(tiny), []
+    for rollout in (r for group in GROUPS for r in group):
+        p = (plain_logits(model, rollout.prompt_tokens, rollout.tokens) / 0.8).softmax(-1)
+        entropies += (-(p * p.log()).sum(-1)).tolist()
+    assert min(entropies) > 0
+    assert stats.entropy == pytest.approx(sum(entropies) / len(entropies), abs=1e-4)
+    # |old - engine's|, the mean over tokens; the engine's are the constant -5
+    assert stats.logprob_gap == pytest.approx(np.abs(flat(old) + 5).mean(), abs=1e-4)
+
+
+def test_the_loss_is_the_mean_over_tokens_with_capped_weights(tiny: str) -> None:
+    learner = policy(tiny)
+    old = learner.logprobs(GROUPS)
+    credit = random_floats(4, GROUPS)
+    # The engine was surer by ln 2 of every other token, less sure by ln 4 of the others: weights ½, and 4 capped at 3.
+    shift = [[np.where(np.arange(len(t)) % 2, np.log(2), -np.log(4)).astype(np.float32) for t in g] for g in old]
+    sampled = [
+        [replace(r, logprobs=(o + s).tolist()) for r, o, s in zip(*rows, strict=True)]
+        for rows in zip(GROUPS, old, shift, strict=True)
+    ]
+    capped = np.where(flat(shift) > 0, 0.5, 3.0)
+    (stats,) = update(learner, sampled, old, credit, importance_cap=3.0)
+    # ratio 1: -Σ w·A / tokens
+    assert stats.loss == pytest.approx(-(capped * flat(credit)).mean(), abs=1e-5)
+    assert stats.grad_norm > 0
+
+
+def test_an_update_raises_what_has_advantage_and_lowers_the_rest(tiny: str) -> None:
+    learner = policy(tiny)
+    old = learner.logprobs(GROUPS)
+    signs: Credit = [[np.full(len(r.tokens), 1 - 2 * i, np.float32) for i, r in enumerate(group)] for group in GROUPS]
+    update(learner, GROUPS, old, signs)
+    for after, before in zip(learner.logprobs(GROUPS), old, strict=True):
+        assert after[0].sum() > before[0].sum()
+        assert after[1].sum() < before[1].sum()
+
+
+def test_an_advantage_of_none_leaves_the_completion_out(tiny: str, tmp_path: Path) -> None:
+    credit: list[list[Floats | None]] = [list(group) for group in random_floats(4, GROUPS)]
+    credit[0][1] = credit[2][0] = None
+    # The same batch with these two really gone.
+    kept = [(0, 0), (1, 0), (1, 1), (2, 1), (3, 0), (3, 1)]
+    ends: list[tuple[list[UpdateStats], dict[str, Tensor]]] = []
+    for where in (None, kept):
+        learner = policy(tiny)
+        old = learner.logprobs(GROUPS)
+        columns: list[Any] = [GROUPS, old, credit]
+        if where:
+            columns = [[[column[i][j]] for i, j in where] for column in columns]
+        stats = update(learner, columns[0], columns[1], columns[2])
+        ends.append((stats, weights(learner, tmp_path / str(where is None))))
+    assert ends[0][0] == ends[1][0]
+    assert same(ends[0][1], ends[1][1])
+    # It matters that they are gone: with an advantage of 0 they would count among the tokens.
+    learner = policy(tiny)
+    zeros: Credit = [[c if c is not None else np.zeros(len(r.tokens), np.float32) for c, r in zip(*rows, strict=True)]
+                     for rows in zip(credit, GROUPS, strict=True)]  # fmt: skip
+    (with_zeros,) = update(learner, GROUPS, learner.logprobs(GROUPS), zeros)
+    assert with_zeros.loss != pytest.approx(ends[0][0][0].loss, rel=0.01)
+
+
+def test_minibatches_are_updates_one_after_the_other(tiny: str, tmp_path: Path) -> None:
+    loss = partial(clipped_surrogate, clip=0.2)
+    credit = random_floats(4, GROUPS)
+    together, apart = policy(tiny), policy(tiny)
+    old = together.logprobs(GROUPS)
+    stats = update(together, GROUPS, old, credit, minibatch=[1, 0, 1, 0], minibatches=2, loss=loss)
+    expected: list[UpdateStats] = []
+    for chosen in ((1, 3), (0, 2)):
+        expected += update(apart, *([column[i] for i in chosen] for column in (GROUPS, old, credit)), loss=loss)
+    assert stats == expected
+    assert same(weights(together, tmp_path / "together"), weights(apart, tmp_path / "apart"))
+    # The second minibatch is read with the weights that the first one left.
+    assert stats[1].ratio != pytest.approx(1, abs=1e-4)
+
+
+# --- weights out ------------------------------------------------------------------------------------------------------
+
+
+def test_weights_are_bfloat16_bits_by_hugging_face_name_without_the_tied_head(tiny: str) -> None:
+    learner = policy(tiny)
+    update(learner, GROUPS, learner.logprobs(GROUPS), random_floats(4, GROUPS))
+    bits, crc = learner.weights()
+    expected = dict(plain_model(tiny).named_parameters())
+    assert bits.keys() == expected.keys()
+    assert "lm_head.weight" not in bits
+    assert all(array.dtype == np.int16 and array.shape == expected[name].shape for name, array in bits.items())
+    assert crc == checksum(bits)
+    assert crc != policy(tiny).weights()[1]
+
+
+def test_the_start_policys_weights_are_the_files(tiny: str) -> None:
+    bits, _ = policy(tiny).weights()
+    # The tiny model is stored in bfloat16: nothing is rounded.
+    for name, parameter in plain_model(tiny).named_parameters():
+        assert torch.equal(torch.from_numpy(bits[name].copy()).view(torch.bfloat16).float(), parameter.detach()), name
+
+
+def test_the_exported_policy_loads_and_generates(tiny: str, tmp_path: Path) -> None:
+    learner = policy(tiny)
+    update(learner, GROUPS, learner.logprobs(GROUPS), random_floats(4, GROUPS))
+    learner.export(tmp_path)
+    model = plain_model(str(tmp_path))
+    bits, _ = learner.weights()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(torch.from_numpy(bits[name].copy()).view(torch.bfloat16).float(), parameter.detach()), name
+    assert {p.dtype for p in AutoModelForCausalLM.from_pretrained(str(tmp_path)).parameters()} == {torch.bfloat16}
+
+    tokenizer = AutoTokenizer.from_pretrained(str(tmp_path))
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    start = asked["input_ids"].shape[1]
+    answer = model.generate(**asked, max_new_tokens=4, min_new_tokens=4, do_sample=False)[0, start:]
+    assert len(answer) == 4
+    # Greedy, from the weights that were trained: the most probable token of the plain model at each place.
+    logits = plain_logits(model, asked["input_ids"][0].tolist(), answer.tolist())
+    logits[:, tokenizer.eos_token_id] = -torch.inf
+    assert logits.argmax(-1).tolist() == answer.tolist()
+
+
+def test_only_rank_0_writes_the_export(tiny: str, tmp_path: Path, worlds: dict[int, Any]) -> None:
+    from tests.actors.ranks import Room
+
+    worlds[2].broadcast(Room.make, partial(Policy, tiny, LEARNER, 1.0))
+    worlds[2].broadcast(Room.export, tmp_path)
+    assert plain_logprobs(plain_model(str(tmp_path)), [1, 9], [7]) == plain_logprobs(plain_model(tiny), [1, 9], [7])

@@ -1,0 +1,31 @@
+"""Models small enough for a test, built once a session. Nothing here reaches for a network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything that reads them is imported.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+def _tiny_llama(folder: Path, seed: int) -> str:
+    import torch
+
+    from tests.tiny import save_tiny_llama
+
+    # Stored in bfloat16, so that a weight push, which rounds to bfloat16, changes nothing; every test loads it as float32.
+    return str(save_tiny_llama(folder, seed=seed, dtype=torch.bfloat16))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny random Llama and its tokenizer."""
+    return _tiny_llama(tmp_path_factory.mktemp("tiny"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def other_tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same architecture with other random weights."""
+    return _tiny_llama(tmp_path_factory.mktemp("other_tiny"), seed=1)

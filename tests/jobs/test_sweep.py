@@ -1,0 +1,155 @@
+"""An offline pass on a real Ray: what is stored is not asked again, what fails is kept, who dies is replaced."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.store import Table
+from jobs.sweep import sweep
+from tests.jobs import workers
+from tests.jobs.drive import ROOT
+from tests.jobs.workers import Doubler
+from truing.errors import ActorDied, ConfigError, TruingError
+from truing.records import Row
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """A local Ray of two CPUs."""
+    import ray
+
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+    )
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+
+
+def rows(count: int) -> list[Row]:
+    return [{"id": f"row-{i}", "number": i} for i in range(count)]
+
+
+def run(folder: Path, count: int, answer: Any, *, make: Any = None, max_failed: float = 0.5, restarts: int = 2) -> list[Row]:
+    from actors.group import Needs
+
+    return sweep(
+        "doubling",
+        rows(count),
+        Table(folder / "doubled"),
+        make or partial(Doubler, folder / "asked"),
+        answer,
+        needs=Needs(0, 0, {}, 60, 60, restarts),
+        pool=(1, 1),
+        batch=2,
+        max_failed=max_failed,
+    )
+
+
+def asked(folder: Path) -> list[str]:
+    return (folder / "asked").read_text().split()
+
+
+def test_answers_come_in_the_order_of_the_rows_and_are_stored_in_parts(tmp_path: Path):
+    answers = run(tmp_path, 5, workers.double)
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8]
+    # Five rows in batches of two: a part each.
+    assert len(list((tmp_path / "doubled").glob("part-*.parquet"))) == 3
+    assert not (tmp_path / "doubled.dead").exists()
+
+
+def test_what_is_stored_is_not_asked_again(tmp_path: Path):
+    run(tmp_path, 3, workers.double)
+    (tmp_path / "asked").unlink()
+    answers = run(tmp_path, 5, workers.double)
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8]
+    assert sorted(asked(tmp_path)) == ["row-3", "row-4"]
+
+
+def test_a_finished_pass_starts_no_worker(tmp_path: Path):
+    first = run(tmp_path, 3, workers.double)
+    assert run(tmp_path, 3, workers.double, make=workers.refuse_to_start) == first
+
+
+def test_failures_are_left_out_and_kept_with_their_reasons(tmp_path: Path):
+    # 1 cannot be read, 3 and 5 fail: 3 of 6, which is not more than one half.
+    answers = run(tmp_path, 6, workers.double_even, max_failed=0.5)
+    assert [row["id"] for row in answers] == ["row-0", "row-2", "row-4"]
+    dead = {row["id"]: row["reason"] for row in Table(tmp_path / "doubled.dead").rows()}
+    assert dead == {"row-1": "unparsable: no verdict", "row-3": "odd", "row-5": "odd"}
+
+
+def test_what_failed_is_not_asked_again_and_still_counts(tmp_path: Path):
+    """A prompt that is too long stays too long: no engine is started for it on each run."""
+    first = run(tmp_path, 6, workers.double_even, max_failed=0.5)
+    assert run(tmp_path, 6, workers.double_even, max_failed=0.5, make=workers.refuse_to_start) == first
+    with pytest.raises(TruingError, match="3 of 6 rows failed"):
+        run(tmp_path, 6, workers.double_even, max_failed=0.4, make=workers.refuse_to_start)
+
+
+def test_too_many_failures_stop_the_pass_with_the_three_commonest_reasons(tmp_path: Path):
+    # min(i % 4, i // 4) of 0..11: rests 0,0,0,0, 0,1,1,1, 0,1,2,2 -> six times 0, four times 1, twice 2.
+    with pytest.raises(TruingError) as caught:
+        run(tmp_path, 12, workers.fail_by_rest, max_failed=0.25)
+    assert str(caught.value) == (
+        "doubling: 12 of 12 rows failed, max_failed is 0.25: rest 0 (6); rest 1 (4); rest 2 (2);"
+        f" mend the cause, and delete {tmp_path}/doubled.dead to ask them again"
+    )
+
+
+def test_only_three_reasons_are_named(tmp_path: Path):
+    # With 16 rows rest 3 comes up once, in row 15.
+    with pytest.raises(TruingError) as caught:
+        run(tmp_path, 16, workers.fail_by_rest, max_failed=0.0)
+    assert "rest 2 (3)" in str(caught.value)
+    assert "rest 3" not in str(caught.value)
+
+
+def test_what_was_answered_before_the_stop_is_kept(tmp_path: Path):
+    with pytest.raises(TruingError, match="3 of 6 rows failed"):
+        run(tmp_path, 6, workers.double_even, max_failed=0.1)
+    assert Table(tmp_path / "doubled").ids() == {"row-0", "row-2", "row-4"}
+
+
+def test_a_worker_that_dies_loses_nothing_and_doubles_nothing(tmp_path: Path):
+    answer = partial(workers.die_once, marker=tmp_path / "died")
+    answers = run(tmp_path, 6, answer)
+    assert (tmp_path / "died").exists()
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10]
+    stored = [row["id"] for path in (tmp_path / "doubled").glob("part-*.parquet") for row in _read(path)]
+    assert Counter(stored) == Counter(f"row-{i}" for i in range(6))
+
+
+def _read(path: Path) -> list[Row]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pylist()
+
+
+def test_a_worker_that_may_not_start_again_ends_the_pass_in_one_line(tmp_path: Path):
+    answer = partial(workers.die_once, marker=tmp_path / "died")
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 6, answer, restarts=0)
+    assert "run the same command again to go on from what is stored" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_fault_found_while_answering_arrives_as_itself(tmp_path: Path):
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path, 2, workers.refuse)
+    assert str(caught.value) == "label 'one' is 2 tokens of this judge; use one-token labels"
+
+
+def test_a_fault_found_while_loading_arrives_as_itself(tmp_path: Path):
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path, 2, workers.double, make=partial(workers.refuse_to_start, tmp_path))
+    assert str(caught.value) == "model x: cannot be loaded; give a Hugging Face folder"

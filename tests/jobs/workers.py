@@ -1,0 +1,62 @@
+"""What a sweep's workers run in tests. A module of its own: the workers' processes import it by name."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from truing.errors import ConfigError
+from truing.records import Failed, Row, Unparsable
+
+Answer = Row | Failed | Unparsable
+
+
+class Doubler:
+    """An actor without a model. It notes each row that it is asked."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def double(self, rows: list[Row]) -> list[Answer]:
+        """Twice each row's number."""
+        with self._log.open("a") as file:
+            file.writelines(f"{row['id']}\n" for row in rows)
+        return [{"id": row["id"], "twice": 2 * row["number"]} for row in rows]
+
+
+def double(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """Every row is answered."""
+    return subject.double(rows)
+
+
+def double_even(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """Even numbers are answered; 1 is not read, the other odd ones fail."""
+    answers = subject.double(rows)
+    for i, row in enumerate(rows):
+        if row["number"] == 1:
+            answers[i] = Unparsable("no verdict")
+        elif row["number"] % 2:
+            answers[i] = Failed("odd")
+    return answers
+
+
+def fail_by_rest(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """Every row fails, for one of four reasons: rest 0 the commonest, rest 3 the rarest."""
+    return [Failed(f"rest {min(row['number'] % 4, row['number'] // 4)}") for row in rows]
+
+
+def die_once(subject: Doubler, rows: list[Row], *, marker: Path) -> list[Answer]:
+    """The first process that is asked for row 3 ends before it answers."""
+    if any(row["number"] == 3 for row in rows) and not marker.exists():
+        marker.touch()
+        os._exit(1)
+    return subject.double(rows)
+
+
+def refuse(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """A fault with a remedy, found while answering."""
+    raise ConfigError("label 'one' is 2 tokens of this judge; use one-token labels")
+
+
+def refuse_to_start(log: Path) -> Any:
+    """A fault with a remedy, found while loading."""
+    raise ConfigError("model x: cannot be loaded; give a Hugging Face folder")
