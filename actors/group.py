@@ -1,5 +1,7 @@
 """The Ray boundary: groups of actors, calls that do not block, results that need not pass through the driver."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 import ray
 from ray import ObjectRef
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
+
+from safetensors import SafetensorError
 
 from actors.learner import Seat, free_address
 from truing.errors import ActorDied, TruingError
@@ -57,7 +61,12 @@ class Host:
     def call(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
         """`function(object, ...)`: a method of the object's class, or any function of the object."""
         self._check()
-        return function(self._subject, *args, **kwargs)
+        try:
+            return function(self._subject, *args, **kwargs)
+        except (OSError, SafetensorError) as error:
+            if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
+                raise TruingError(f"an actor cannot write ({error}); free space or give another storage=...") from None
+            raise
 
     def _check(self) -> None:
         if self._fault is not None:

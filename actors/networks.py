@@ -97,8 +97,9 @@ def load_reward_model(folder: str) -> tuple[ScalarHead, float, float]:
         ConfigError: the folder is not a reward model.
     """
     path = Path(folder)
-    if not (path / HEAD_FILE).is_file():
-        raise ConfigError(f"reward model {folder}: has no {HEAD_FILE}; give the folder that `truing train` wrote")
+    for name in (HEAD_FILE, SCALE_FILE):
+        if not (path / name).is_file():
+            raise ConfigError(f"reward model {folder}: has no {name}; give the folder that `truing train` wrote")
     network = ScalarHead(load_causal(folder))
     network.head.weight.data.copy_(load_file(path / HEAD_FILE)["weight"])
     scale = json.loads((path / SCALE_FILE).read_text())

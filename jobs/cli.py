@@ -1,5 +1,6 @@
 """The command line: `truing pipeline|label|train|evaluate|report CONFIG [key=value ...]`."""
 
+import errno
 import os
 import signal
 import sys
@@ -68,6 +69,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         show_plan(study)
         return
     from jobs import pipeline as stages
+    from jobs.store import cannot_write
 
     commands: dict[str, Callable[[Study], None]] = {
         "run_pipeline": stages.run_pipeline,
@@ -76,7 +78,12 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         "run_evaluate": stages.run_evaluate,
         "run_report": stages.run_report,
     }
-    commands[name](study)
+    try:
+        commands[name](study)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise
+        raise cannot_write(Path(study.storage) / study.name, error) from None
 
 
 def _interrupt(_number: int, _frame: object) -> None:
@@ -101,7 +108,7 @@ def main() -> None:
         os._exit(130)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            print(f"truing: {error.format_message()}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
+            print(f"truing: {error.format_message().rstrip(".")}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
             sys.exit(2)
         raise
 

@@ -16,36 +16,48 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager
-def connected(study: Study) -> Iterator[None]:
-    """A Ray cluster for the time of a block: the one at `cluster.address`, or a local one that ends with the block."""
+def session(study: Study) -> Iterator[None]:
+    """A block in which `connect` may be called; at its end the connection, and a local cluster with it, is closed.
+
+    Raises:
+        ShortOfResources: before anything is started, where this machine is the cluster and cannot hold the study.
+    """
+    if study.cluster.address is None:
+        check_capacity(study, os.cpu_count() or 1, float("inf"))
+    try:
+        yield
+    finally:
+        if "ray" in sys.modules:
+            sys.modules["ray"].shutdown()
+
+
+def connect(study: Study) -> None:
+    """Connect to Ray, once: the cluster at `cluster.address`, or a local one. A run with nothing left to do never does."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     import ray
 
+    if ray.is_initialized():
+        return
     on_terminate = signal.getsignal(signal.SIGTERM)
-    if not ray.is_initialized():
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        environment = {"PYTHONPATH": str(ROOT), "PATH": path, "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
-        ray.init(
-            address=study.cluster.address,
-            include_dashboard=False if study.cluster.address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": environment},
-            # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
-            _system_config={"max_direct_call_object_size": 1 << 20} if study.cluster.address is None else None,
-        )
-        # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
-        signal.signal(signal.SIGTERM, on_terminate)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {"PYTHONPATH": str(ROOT), "PATH": path, "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
+    local = study.cluster.address is None
+    ray.init(
+        address=study.cluster.address,
+        include_dashboard=False if local else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": environment},
+        # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
+        _system_config={"max_direct_call_object_size": 1 << 20} if local else None,
+    )
+    # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
+    signal.signal(signal.SIGTERM, on_terminate)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        available = ray.cluster_resources()
-        check_capacity(study, available.get("CPU", 0), available.get("GPU", 0))
-        yield
-    finally:
-        ray.shutdown()
+    available = ray.cluster_resources()
+    check_capacity(study, available.get("CPU", 0), available.get("GPU", 0))
 
 
 def demands(study: Study) -> list[tuple[str, int, float, float]]:

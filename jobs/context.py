@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from actors.group import Needs
+from jobs.cluster import connect
 from jobs.models import fingerprint, model_folder
 from jobs.store import RunFolder
 from truing.config.roles import Engine
@@ -99,6 +100,10 @@ class Context:
     def pool(self, engine: Engine) -> tuple[int, int]:
         """Least and most engines of an offline pass."""
         return engine.count, max(engine.count, engine.max_count or engine.count)
+
+    def connect(self) -> None:
+        """Connect to Ray, if it is not done yet."""
+        connect(self.study)
 
     def save_config(self) -> None:
         """Write the resolved configuration beside the results."""

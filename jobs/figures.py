@@ -17,8 +17,8 @@ from truing.report.contents import SPLITS, Estimate, PolicyResult, Split
 class Measured:
     """Everything that was found.
 
-    `outputs`: rows by policy and prompt id. `parts`: reward parts by output id. `wins`: P(beats start) by policy and
-    prompt id. `kl`: nats by output id. `vectors`: embeddings by text. `best_of`: n of best-of-n.
+    `outputs`: rows by policy and prompt id. `parts`: reward parts by output id. `wins`: 1, ½ or 0 against the start
+    policy, by policy and prompt id. `kl`: nats by output id. `vectors`: embeddings by text. `best_of`: n of best-of-n.
     """
 
     prompts: Sequence[Prompt]

@@ -57,7 +57,7 @@ def asked(
     unique = list({row["id"]: row for row in rows}.values())
     done = sweep(
         title, unique, context.run.table(f"evaluation/{table}"), make, answer,
-        needs=needs, pool=(count, count), batch=64, max_failed=context.study.label.max_failed,
+        needs=needs, pool=(count, count), batch=64, max_failed=context.study.label.max_failed, connect=context.connect,
     )  # fmt: skip
     return {row["id"]: row for row in done}
 
@@ -113,7 +113,10 @@ def _judge_pass(context: Context, title: str, questions: list[Row], score_templa
 
 
 def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, dict[str, list[float]]]:
-    """P(policy beats the start policy), both orders averaged, by policy and prompt; equal texts are a draw unasked."""
+    """Wins against the start policy by policy and prompt: 1 where P(better), both orders averaged, exceeds ½; ½ for a tie.
+
+    Equal texts are a tie, unasked.
+    """
     questions: list[tuple[str, str, Row]] = []
     wins: dict[str, dict[str, list[float]]] = {name: {} for name in outputs if name != START}
     for name, won in wins.items():
@@ -134,5 +137,5 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
     for name, prompt, question in questions:
         if question["id"] in found:
             p = p_first(found[question["id"]], context.templates[question["domain"]])
-            wins[name].setdefault(prompt, []).append(p)
+            wins[name].setdefault(prompt, []).append(1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0)
     return wins

@@ -141,6 +141,7 @@ def label(context: Context) -> list[Row]:
         pool=context.pool(settings.engine),
         batch=settings.engine.batch,
         max_failed=settings.max_failed,
+        connect=context.connect,
     )
     preferences = [preference(context, row) for row in labelled if row["source"] == "ai"]
     preferences += [marked_preference(pair) for pair in context.marked]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from jobs.cluster import connected
+from jobs.cluster import session
 from jobs.context import Context
 from jobs.evaluate import evaluate
 from jobs.label import label
@@ -60,7 +60,7 @@ def run_report(study: Study) -> None:
 def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
     context = Context.of(study)
     context.save_config()
-    with connected(study):
+    with session(study):
         for each in stages:
             each(context)
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)

@@ -66,6 +66,7 @@ def complete(
         pool=context.pool(engine),
         batch=engine.batch,
         max_failed=study.label.max_failed,
+        connect=context.connect,
     )
 
 

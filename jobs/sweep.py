@@ -86,6 +86,7 @@ def sweep(
     pool: tuple[int, int],
     batch: int,
     max_failed: float,
+    connect: Callable[[], None],
 ) -> list[Row]:
     """Answer the rows that are not stored yet; returns the stored answers of all of them, in order.
 
@@ -98,6 +99,7 @@ def sweep(
     missing = [row for row in rows if row["id"] not in stored and row["id"] not in failures]
     reasons = Counter(failures[row["id"]] for row in rows if row["id"] in failures)
     if missing:
+        connect()
         with Progress(title, len(rows), done=len(rows) - len(missing)) as progress:
             for outcome in _outcomes(missing, table, make, answer, needs, pool, batch):
                 progress.advance()

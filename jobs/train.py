@@ -151,6 +151,7 @@ def train_policy(context: Context, reward_folder: Path | None) -> Path:
         _show_policy(read_metrics(folder / "metrics.jsonl"))
         return folder / "model"
     context.run.claim("policy", key)
+    context.connect()
     folders = Folders(context.start_folder, context.judge_folder, str(reward_folder or ""))
     roles = Roles(settings, study.model, study.label.model, study.cluster, folders, context.training)
     try:

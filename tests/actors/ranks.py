@@ -33,9 +33,6 @@ class Room:
     def load(self, folder: Path) -> None:
         self.learner.load(folder)
 
-    def export(self, folder: Path) -> None:
-        self.learner.export(folder)
-
 
 class Toy:
     """A plain object that says who it is."""
@@ -44,7 +41,9 @@ class Toy:
         self.name = name
         self.process = os.getpid()
 
-    def squares(self, numbers: Sequence[int], others: Sequence[int] = (), *, plus: int = 0) -> list[tuple[int, int, int]]:
+    def squares(
+        self, numbers: Sequence[int], others: Sequence[int] = (), *, plus: int = 0
+    ) -> list[tuple[int, int, int]]:
         """(number, number² + plus, items in this share)."""
         if others and len(others) != len(numbers):
             raise ValueError(f"shares of {len(numbers)} and {len(others)} items")

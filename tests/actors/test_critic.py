@@ -46,7 +46,9 @@ def test_there_is_a_value_for_each_response_token_and_at_the_start_it_is_0(tiny:
 def test_the_first_loss_is_half_the_mean_squared_target(tiny: str) -> None:
     targets = random_floats(7, GROUPS)
     # V = 0 = V_old: ½ Σ max((0-R)², (0-R)²) / tokens
-    assert update(critic(tiny), constant(0), targets, clip=0.2) == pytest.approx((flat(targets) ** 2).mean() / 2, rel=1e-5)
+    assert update(critic(tiny), constant(0), targets, clip=0.2) == pytest.approx(
+        (flat(targets) ** 2).mean() / 2, rel=1e-5
+    )
 
 
 def test_a_value_is_read_from_the_state_before_its_token(tiny: str, tmp_path: Path) -> None:

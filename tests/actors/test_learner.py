@@ -205,9 +205,7 @@ def test_a_resumed_update_equals_the_uninterrupted_one_bit_for_bit(
         assert all(torch.equal(saved[key], expected[key]) for key in expected)
 
 
-def test_a_checkpoint_of_another_number_of_ranks_is_refused(
-    worlds: dict[int, Any], tiny: str, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_number_of_ranks_is_refused(worlds: dict[int, Any], tiny: str, tmp_path: Path) -> None:
     for saves, loads in ((2, 1), (1, 2)):
         worlds[saves].broadcast(Room.make, policy(tiny))
         parameters(worlds[saves], tmp_path / f"of-{saves}")

@@ -10,7 +10,9 @@ GROUPS = random_rollouts(5, prompts=3, completions=3)
 
 @pytest.mark.parametrize("budget", [10**6, 100, 8])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_logprobs_are_those_of_the_plain_model_in_the_rollouts_order(tiny: str, budget: int, temperature: float) -> None:
+def test_logprobs_are_those_of_the_plain_model_in_the_rollouts_order(
+    tiny: str, budget: int, temperature: float
+) -> None:
     settings = SCORER.model_copy(update={"token_budget": budget})
     found = Reference(tiny, settings, "float32", temperature).logprobs(GROUPS)
     assert [[len(tokens) for tokens in group] for group in found] == [[len(r.tokens) for r in g] for g in GROUPS]

@@ -1,8 +1,10 @@
 """Runs of the command line that many tests look at. Engines cost seconds to start: each run happens once a session."""
 
+import signal
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGINT, SIGKILL
 from time import monotonic
 
 import pytest
@@ -16,12 +18,28 @@ QUESTIONS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the tiny random Llama in float32."""
-    from tests.tiny import save_tiny_llama
+Call = Callable[..., Outcome]
 
-    return save_tiny_llama(tmp_path_factory.mktemp("llama"))
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`truing ARGUMENTS` in this process, for what ends before a cluster is started: a new process costs seconds."""
+    from jobs.cli import main
+
+    def call(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["truing", *arguments])
+        handler = signal.getsignal(signal.SIGTERM)
+        code = 0
+        capsys.readouterr()
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else -1
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        return Outcome(code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +50,9 @@ def short_prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(llama: Path, short_prompts: Path) -> list[str]:
+def small(tiny: str, short_prompts: Path) -> list[str]:
     """Overrides that put the tiny model and the short prompts in a recipe's place."""
-    models = [f"model.path={llama}", f"label.model.path={llama}"]
+    models = [f"model.path={tiny}", f"label.model.path={tiny}"]
     return [*models, f"prompts.path={short_prompts}", "prompts.holdout=0"]
 
 
@@ -84,7 +102,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> Stopp
     first = Command(folder, *arguments)
     try:
         first.until(lambda: len(metrics(file)) >= 10)
-        first.signal_group(SIGKILL)
+        first.signal_group(signal.SIGKILL)
         first.wait()
         left_by_kill = first.survivors(60)
     finally:
@@ -96,7 +114,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> Stopp
         second.until(lambda: len(metrics(file)) >= 18)
         children = len(second.descendants()) - 1
         begun = monotonic()
-        second.signal_group(SIGINT)
+        second.signal_group(signal.SIGINT)
         interrupted = second.wait()
         seconds = monotonic() - begun
         left_by_interrupt = second.survivors(max(0.0, 10 - seconds))

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,16 @@ def rows(count: int) -> list[Row]:
     return [{"id": f"row-{i}", "number": i} for i in range(count)]
 
 
-def run(folder: Path, count: int, answer: Any, *, make: Any = None, max_failed: float = 0.5, restarts: int = 2) -> list[Row]:
+def run(
+    folder: Path,
+    count: int,
+    answer: Any,
+    *,
+    make: Any = None,
+    max_failed: float = 0.5,
+    restarts: int = 2,
+    connect: Callable[[], None] = lambda: None,
+) -> list[Row]:
     from actors.group import Needs
 
     return sweep(
@@ -52,6 +61,7 @@ def run(folder: Path, count: int, answer: Any, *, make: Any = None, max_failed: 
         pool=(1, 1),
         batch=2,
         max_failed=max_failed,
+        connect=lambda: None,
     )
 
 
@@ -75,9 +85,9 @@ def test_what_is_stored_is_not_asked_again(tmp_path: Path):
     assert sorted(asked(tmp_path)) == ["row-3", "row-4"]
 
 
-def test_a_finished_pass_starts_no_worker(tmp_path: Path):
+def test_a_finished_pass_needs_no_cluster(tmp_path: Path):
     first = run(tmp_path, 3, workers.double)
-    assert run(tmp_path, 3, workers.double, make=workers.refuse_to_start) == first
+    assert run(tmp_path, 3, workers.double, connect=lambda: pytest.fail("connected")) == first
 
 
 def test_failures_are_left_out_and_kept_with_their_reasons(tmp_path: Path):

@@ -1,0 +1,276 @@
+"""One real vLLM engine in this process, against transformers: what it samples, what it says of it, whose weights it has."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from actors.policy import Policy
+from actors.rollout import Probe, RolloutEngine, Weights, checksum
+from tests.actors.examples import LEARNER, alone, plain_logprobs, plain_model
+from truing.config.roles import Engine, Model
+from truing.config.stages import Sampling
+from truing.data.chat import load_tokenizer, prompt_tokens
+from truing.errors import ActorDied, ConfigError
+from truing.records import Failed, Prompt, Rollout
+
+NEW = 12
+CONTEXT = 256
+TEMPERATURE = 0.8
+LONG = "The weekend note, again and again. " * 4
+"""More than one block of the KV cache: its beginning is served from the prefix cache when it is asked again."""
+TEXTS = {"short": "Hello.", "note": "Please write a short note.", "long": LONG, "why": "Why?", "too-long": "no! " * 100}
+PROMPTS = [Prompt(key, text, "helpful", "id") for key, text in TEXTS.items()]
+ASKED = ["short", "note", "long", "why"]
+PROBE = Probe([1, 30, 40, 50], [60, 70, 80, 90, 100])
+CLOSE = 1e-3
+"""Nats: the engine's float32 kernels against transformers'."""
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: str) -> RolloutEngine:
+    # Fewer places than the tests ask completions for: some wait for others to finish.
+    settings = Engine(cpus=1, dtype="float32", max_sequences=6)
+    sampling = Sampling(temperature=TEMPERATURE, max_tokens=NEW)
+    return RolloutEngine(tiny, Model(path=tiny, context=CONTEXT), settings, sampling, PROMPTS)
+
+
+@pytest.fixture(scope="module")
+def model(tiny: str) -> PreTrainedModel:
+    return plain_model(tiny)
+
+
+@pytest.fixture(scope="module")
+def other_model(other_tiny: str) -> PreTrainedModel:
+    return plain_model(other_tiny)
+
+
+def tokens_of(groups: list[list[Rollout]]) -> list[list[list[int]]]:
+    return [[rollout.tokens for rollout in group] for group in groups]
+
+
+def largest_gap(rollouts: list[Rollout], model: PreTrainedModel) -> float:
+    """Between what the engine recorded and what the model says, over all tokens."""
+    gaps: list[float] = []
+    for rollout in rollouts:
+        expected = plain_logprobs(model, rollout.prompt_tokens, rollout.tokens, TEMPERATURE)
+        gaps += [abs(found - right) for found, right in zip(rollout.logprobs, expected, strict=True)]
+    return max(gaps)
+
+
+# --- sampling ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_gives_its_tokens_again(engine: RolloutEngine) -> None:
+    first = engine.generate(ASKED, completions=3, seed=1, step=0)
+    assert tokens_of(engine.generate(ASKED, completions=3, seed=1, step=0)) == tokens_of(first)
+    assert len({tuple(tokens) for group in tokens_of(first) for tokens in group}) == 12
+
+
+@pytest.mark.parametrize("other", [{"seed": 2, "step": 0}, {"seed": 1, "step": 1}, {"seed": 1, "step": "sample"}])
+def test_another_seed_or_step_gives_other_tokens(engine: RolloutEngine, other: dict[str, Any]) -> None:
+    first = engine.generate(ASKED, completions=2, seed=1, step=0)
+    second = engine.generate(ASKED, completions=2, **other)
+    for some, others in zip(tokens_of(first), tokens_of(second), strict=True):
+        assert all(a != b for a, b in zip(some, others, strict=True))
+
+
+def test_a_completion_does_not_depend_on_its_company(engine: RolloutEngine) -> None:
+    together = engine.generate(ASKED, completions=3, seed=5, step=2)
+    # Alone, without its siblings, and in another order.
+    alone_or_not = [
+        engine.complete([(key, number)], seed=5, step=2)[0] for key in ASKED for number in range(3)
+    ] + engine.complete([(key, number) for key in reversed(ASKED) for number in (2, 1, 0)], seed=5, step=2)[::-1]
+    expected = [rollout for group in together for rollout in group] * 2
+    for found, right in zip(alone_or_not, expected, strict=True):
+        assert found.tokens == right.tokens
+        assert found.logprobs == pytest.approx(right.logprobs, abs=1e-4)
+
+
+def test_a_rollout_says_what_it_answers(engine: RolloutEngine, tiny: str) -> None:
+    tokenizer = load_tokenizer(tiny)
+    groups = engine.generate(ASKED, completions=2, seed=3, step=0)
+    assert [[r.prompt_id for r in group] for group in groups] == [[key] * 2 for key in ASKED]
+    for rollout in (r for group in groups for r in group):
+        assert rollout.prompt == TEXTS[rollout.prompt_id]
+        assert rollout.prompt_tokens == prompt_tokens(tokenizer, rollout.prompt)
+        assert rollout.text == tokenizer.decode(rollout.tokens, skip_special_tokens=True).strip()
+        assert rollout.version == 0
+
+
+def test_recorded_logprobs_are_the_models_at_the_sampling_temperature(
+    engine: RolloutEngine, model: PreTrainedModel
+) -> None:
+    groups = engine.generate(ASKED, completions=4, seed=4, step=0)
+    assert largest_gap([rollout for group in groups for rollout in group], model) < CLOSE
+
+
+def test_finished_says_whether_it_ended_by_itself(engine: RolloutEngine, tiny: str) -> None:
+    # 240 completions of 12 tokens, each of which is the end with a chance of about 1 in 320.
+    rollouts = [r for group in engine.generate(ASKED, completions=60, seed=6, step=0) for r in group]
+    end = load_tokenizer(tiny).eos_token_id
+    assert {rollout.finished for rollout in rollouts} == {True, False}
+    for rollout in rollouts:
+        assert end not in rollout.tokens[:-1]
+        assert rollout.finished == (rollout.tokens[-1] == end)
+        assert rollout.finished or len(rollout.tokens) == NEW
+        assert len(rollout.logprobs) == len(rollout.tokens)
+
+
+def test_samples_follow_the_models_distribution(engine: RolloutEngine, model: PreTrainedModel) -> None:
+    """Mean surprise of first tokens against the entropy that it estimates."""
+    firsts = [r for group in engine.generate(["why"], completions=400, seed=8, step=0) for r in group]
+    with torch.no_grad():
+        logits = model(torch.tensor([firsts[0].prompt_tokens])).logits[0, -1] / TEMPERATURE
+    logp = logits.log_softmax(-1)
+    entropy = float(-(logp.exp() * logp).sum())
+    deviation = float((logp.exp() * (logp + entropy) ** 2).sum().sqrt())
+    surprise = -np.mean([r.logprobs[0] for r in firsts])
+    assert abs(surprise - entropy) < 4 * deviation / 400**0.5
+    # Not the argmax, not uniform over a few: about 230 different tokens of 320 are expected among 400.
+    assert len({r.tokens[0] for r in firsts}) > 150
+
+
+def test_a_prompt_that_leaves_no_room_is_named_with_its_tokens(engine: RolloutEngine, tiny: str) -> None:
+    length = len(prompt_tokens(load_tokenizer(tiny), TEXTS["too-long"]))
+    assert length > CONTEXT
+    # 256 - 12 = 244
+    expected = Failed(f"prompt has {length} tokens; 244 fit beside 12 new ones")
+    assert engine.unanswerable() == [("too-long", expected)]
+
+
+def test_nothing_asked_is_nothing_answered(engine: RolloutEngine) -> None:
+    assert engine.generate([], completions=2, seed=1, step=0) == []
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weights_of() -> Callable[[str], tuple[Weights, int]]:
+    """What a learner pushes, by the folder that it started from."""
+    return lambda folder: Policy(folder, LEARNER, 1.0, alone()).weights()
+
+
+@pytest.fixture
+def lent(
+    engine: RolloutEngine, tiny: str, model: PreTrainedModel, weights_of: Callable[[str], tuple[Weights, int]]
+) -> Iterator[RolloutEngine]:
+    """The engine, to be given other weights: it gets its own back."""
+    yield engine
+    bits, crc = weights_of(tiny)
+    engine.load_weights(bits, version=0, expected=crc)
+    assert probe_gap(engine, model) < CLOSE
+
+
+def probe_gap(engine: RolloutEngine, model: PreTrainedModel) -> float:
+    expected = plain_logprobs(model, PROBE.prompt, PROBE.response)
+    return max(abs(found - right) for found, right in zip(engine.probe(PROBE), expected, strict=True))
+
+
+def greedy(engine: RolloutEngine, prompt: list[int]) -> list[int]:
+    from vllm import SamplingParams
+
+    (output,) = engine._engine.run([prompt], [SamplingParams(temperature=0, max_tokens=NEW, ignore_eos=True)])
+    return list(output.outputs[0].token_ids)
+
+
+def plain_greedy(model: PreTrainedModel, prompt: list[int]) -> list[int]:
+    tokens = list(prompt)
+    for _ in range(NEW):
+        with torch.no_grad():
+            tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
+    return tokens[len(prompt) :]
+
+
+def test_pushed_weights_are_the_ones_in_use(
+    lent: RolloutEngine,
+    model: PreTrainedModel,
+    other_model: PreTrainedModel,
+    other_tiny: str,
+    weights_of: Callable[[str], tuple[Weights, int]],
+) -> None:
+    prompt = lent.generate(["long"], completions=1, seed=1, step=0)[0][0].prompt_tokens
+    before = plain_greedy(model, prompt)
+    after = plain_greedy(other_model, prompt)
+    assert before != after
+    assert greedy(lent, prompt) == before
+    assert probe_gap(lent, model) < CLOSE
+    assert probe_gap(lent, other_model) > 0.1
+
+    bits, crc = weights_of(other_tiny)
+    assert lent.load_weights(bits, version=7, expected=crc) == crc
+    assert probe_gap(lent, other_model) < CLOSE
+    assert probe_gap(lent, model) > 0.1
+    # The prompt's keys and values are in the prefix cache, computed with the weights of before: they are not used.
+    assert greedy(lent, prompt) == after
+    rollouts = [r for group in lent.generate(ASKED, completions=3, seed=1, step=0) for r in group]
+    assert largest_gap(rollouts, other_model) < CLOSE
+    assert {rollout.version for rollout in rollouts} == {7}
+
+
+def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
+    lent: RolloutEngine,
+    other_model: PreTrainedModel,
+    other_tiny: str,
+    weights_of: Callable[[str], tuple[Weights, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The negative of the test above: it could not pass if the head were not packed again."""
+    bits, crc = weights_of(other_tiny)
+    with monkeypatch.context() as patch:
+        patch.setattr("actors.engine._repack_tied_head", lambda model: None)
+        lent.load_weights(bits, version=1, expected=crc)
+    assert probe_gap(lent, other_model) > 0.1
+    lent.load_weights(bits, version=1, expected=crc)
+    assert probe_gap(lent, other_model) < CLOSE
+
+
+def test_without_an_empty_cache_old_keys_and_values_would_be_used(
+    lent: RolloutEngine,
+    other_model: PreTrainedModel,
+    other_tiny: str,
+    weights_of: Callable[[str], tuple[Weights, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bits, crc = weights_of(other_tiny)
+    lent.generate(["long"], completions=1, seed=1, step=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(lent._engine, "forget", lambda: None)
+        lent.load_weights(bits, version=1, expected=crc)
+    assert largest_gap(lent.generate(["long"], completions=1, seed=1, step=0)[0], other_model) > CLOSE
+
+
+def test_corrupted_weights_are_refused_and_the_old_ones_stay(
+    engine: RolloutEngine, model: PreTrainedModel, other_tiny: str, weights_of: Callable[[str], tuple[Weights, int]]
+) -> None:
+    bits, crc = weights_of(other_tiny)
+    name = "model.layers.1.mlp.up_proj.weight"
+    corrupted = {**bits, name: bits[name].copy()}
+    corrupted[name][3, 5] ^= 1
+    found = checksum(corrupted)
+    message = f"weights of version 3 arrived with checksum {found:08x} instead of {crc:08x}"
+    with pytest.raises(ActorDied, match=message):
+        engine.load_weights(corrupted, version=3, expected=crc)
+    assert engine.version == 0
+    assert probe_gap(engine, model) < CLOSE
+
+
+def test_the_checksum_is_that_of_all_bytes_in_the_order_of_the_names() -> None:
+    first, second = np.array([1, -2], np.int16), np.array([[3]], np.int16)
+    # little-endian: 1, -2, 3
+    expected = zlib.crc32(b"\x01\x00\xfe\xff\x03\x00")
+    assert checksum({"a": first, "b": second}) == checksum({"b": second, "a": first}) == expected
+    assert checksum({"a": second, "b": first}) != expected
+    # Strided memory (a slice) counts as the numbers that it holds.
+    assert checksum({"a": np.array([1, 9, -2, 9], np.int16)[::2], "b": second}) == expected
+
+
+def test_a_folder_without_a_tokenizer_is_refused_before_an_engine_starts(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"^tokenizer {tmp_path}: cannot be loaded"):
+        RolloutEngine(str(tmp_path), Model(path=str(tmp_path)), Engine(cpus=1), Sampling(), PROMPTS)

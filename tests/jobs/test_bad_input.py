@@ -1,0 +1,259 @@
+"""Bad input gets one clear line, a non-zero exit, and nothing is lost. Each line is shown here."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from jobs.cluster import check_capacity
+from jobs.context import Context
+from tests.jobs.conftest import LEARN, Call
+from tests.jobs.drive import Outcome, truing, write_lines
+from truing.config.load import load_study
+from truing.errors import ShortOfResources, TruingError
+
+
+def one_line(done: Outcome, code: int) -> str:
+    """The one line that a refused command prints, without its `truing: `."""
+    assert done.code == code, done.tail()
+    lines = done.err.splitlines()
+    assert len(lines) == 1, done.tail()
+    assert lines[0].startswith("truing: ")
+    return lines[0].removeprefix("truing: ")
+
+
+# --- configuration -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("polcy.steps=3", "polcy: there is no such key; did you mean 'policy'?"),
+        ("policy.stepz=3", "policy.stepz: there is no such key; did you mean 'steps'?"),
+        ("policy.learner.lr=0.1", "policy.learner.lr: there is no such key; "),
+        ("policy.rewards.0.patern=a", "policy.rewards.0.pattern.patern: there is no such key; did you mean 'pattern'?"),
+        (
+            "policy.steps=many",
+            "policy.steps: input should be a valid integer, unable to parse string as an integer, got 'many'",
+        ),
+        ("policy.steps=0", "policy.steps: input should be greater than 0, got 0"),
+        ("policy.learner.learning_rate=.nan", "policy.learner.learning_rate: input should be a finite number"),
+        ("policy.rewards.0.pattern='['", "policy.rewards.0.pattern.pattern: is not a regular expression ("),
+        ("name=../elsewhere", "name: string should match pattern"),
+    ],
+)
+def test_configuration(cli: Call, small: list[str], tmp_path: Path, override: str, expected: str):
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path / 'runs'}", override), 2)
+    assert line.startswith(f"{LEARN}: {expected}")
+    assert not (tmp_path / "runs").exists()
+
+
+# --- prompts and pairs -------------------------------------------------------------------------------
+
+GOOD = b'{"id": "a", "text": "What is bread?"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, ": there is no such file; give a JSON Lines file or 'demo'"),
+        (b"", ": holds no rows; each line is a JSON object with text"),
+        (b"\n \n", ": holds no rows; each line is a JSON object with text"),
+        (GOOD + b'{"id": "b"}\n', ", row 2: has no 'text'; give it as a non-empty string, or remove the row"),
+        (
+            GOOD + b'{"id": "b", "text": "  "}\n',
+            ", row 2: has no 'text'; give it as a non-empty string, or remove the row",
+        ),
+        (GOOD + b'{"text": "caf\xe9"}\n', ", row 2: invalid UTF-8 at byte 13; save the file as UTF-8"),
+        (GOOD + b"What is bread?\n", ", row 2: is not JSON (Expecting value, column 1); one object a line"),
+        (GOOD + b'{"id": "a", "text": "Why?"}\n', ": id 'a' names two different prompts; give each its own id"),
+        (
+            GOOD + b'{"text": "Why?", "split": "test"}\n',
+            ": prompt 'Why?' has split 'test'; use id, ood_domain, ood_style",
+        ),
+    ],
+)
+def test_prompts(cli: Call, small: list[str], tmp_path: Path, content: bytes | None, expected: str):
+    path = tmp_path / "prompts.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    done = cli("pipeline", str(LEARN), *small, f"storage={tmp_path / 'runs'}", f"prompts.path={path}")
+    assert one_line(done, 2) == f"{path}{expected}"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_prompt_is_left_to_train_on(cli: Call, small: list[str], tmp_path: Path):
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path / 'runs'}", "prompts.holdout=8"), 2)
+    assert line.startswith("prompts.holdout is 8 and there are 8 in-distribution prompts: none is left to train on;")
+
+
+def test_a_pair_without_its_prompt(cli: Call, small: list[str], tmp_path: Path):
+    path = write_lines(tmp_path / "pairs.jsonl", [{"chosen": "yes", "rejected": "no"}])
+    done = cli("label", str(LEARN), *small, f"storage={tmp_path / 'runs'}", f"label.marked.path={path}")
+    assert one_line(done, 2) == f"{path}, row 1: has no 'prompt'; give it as a non-empty string, or remove the row"
+
+
+def test_preferences_that_are_not_there(cli: Call, small: list[str], tmp_path: Path):
+    done = cli("train", str(LEARN), *small, f"storage={tmp_path}", "reward_model.batch=8")
+    expected = f"{tmp_path}/learn: holds no preferences to train on; run `truing label` with this configuration first"
+    assert one_line(done, 2) == expected
+
+
+# --- models ------------------------------------------------------------------------------------------
+
+
+def folder_with(path: Path, **files: str) -> Path:
+    path.mkdir()
+    for name, text in files.items():
+        (path / name.replace("_", ".")).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, "is not a language model (it has no config.json); give a Hugging Face folder, a Hub name or 'demo'"),
+        ({"config_json": "{}"}, "its config.json names no model_type; give a Hugging Face folder"),
+        ({"config_json": "{"}, "its config.json cannot be read ("),
+        (
+            {"config_json": '{"model_type": "llama"}', "model_bin": "x"},
+            "has no *.safetensors file; save it with save_pretrained",
+        ),
+    ],
+)
+@pytest.mark.parametrize("key", ["model.path", "label.model.path"])
+def test_a_folder_that_is_not_a_model(
+    cli: Call, small: list[str], tmp_path: Path, files: dict[str, str], expected: str, key: str
+):
+    folder = folder_with(tmp_path / "model", **files)
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path / 'runs'}", f"{key}={folder}"), 2)
+    assert line.startswith(f"model {folder}: {expected}")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_folder_that_is_not_there(cli: Call, small: list[str], tmp_path: Path):
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}", "model.path=/no/such/model"), 2)
+    assert line.startswith("model /no/such/model: is not a language model (it has no config.json);")
+
+
+def test_a_folder_that_only_looks_like_a_model(tmp_path: Path, small: list[str]):
+    """A real process: no more than its files' names can be checked before an actor tries to load it."""
+    folder = folder_with(
+        tmp_path / "model", config_json=json.dumps({"model_type": "llama"}), model_safetensors="not tensors"
+    )
+    done = truing(tmp_path, "label", str(LEARN), *small, f"storage={tmp_path}", f"model.path={folder}")
+    line = one_line(done, 2)
+    assert line.startswith(f"tokenizer {folder}: cannot be loaded (")
+    assert line.endswith("give a model folder or a Hub name")
+
+
+# --- resources ---------------------------------------------------------------------------------------
+
+
+def test_more_ranks_than_the_machine_has_cpus(tmp_path: Path, small: list[str]):
+    """A real process: it is refused at once, and does not wait for what never comes."""
+    have = os.cpu_count() or 1
+    done = truing(tmp_path, "train", str(LEARN), *small, f"storage={tmp_path}", "policy.learner.ranks=640")
+    line = one_line(done, 3)
+    assert line.startswith(f"policy.learner: asks for 640 x 2 = 1280 CPUs and the cluster has {have} ({1280 - have} short);")
+    assert line.endswith(f"{have // 2} of them fit, or lower policy.learner.cpus")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            "policy.engine.count=5",
+            "policy.engine: asks for 5 x 2 = 10 CPUs and the cluster has 4 (6 short); 2 of them fit, or lower policy.engine.cpus",
+        ),
+        (
+            "sample.engine.cpus=8",
+            "sample.engine: asks for 1 x 8 = 8 CPUs and the cluster has 4 (4 short); 0 of them fit, or lower sample.engine.cpus",
+        ),
+        (
+            "policy.learner.gpus=1",
+            "policy.learner: asks for 1 x 1 = 1 GPUs and the cluster has 0 (1 short); 0 of them fit, or lower policy.learner.gpus",
+        ),
+        (
+            # Engine, learner and reference, two CPUs each, no longer take turns.
+            "cluster.colocate=false",
+            "policy: its roles together ask for 6 CPUs and the cluster has 4 (2 short);"
+            " set cluster.colocate=true, or lower the counts",
+        ),
+    ],
+)
+def test_the_shortfall_is_named(override: str, expected: str):
+    with pytest.raises(ShortOfResources) as caught:
+        check_capacity(load_study(LEARN, [override]), cpus=4, gpus=0)
+    assert str(caught.value) == expected
+
+
+def test_what_fits_is_not_refused():
+    check_capacity(load_study(LEARN, ["policy.learner.ranks=2"]), cpus=4, gpus=0)
+
+
+# --- the run folder ----------------------------------------------------------------------------------
+
+
+def test_a_run_folder_that_cannot_be_made(cli: Call, small: list[str]):
+    line = one_line(cli("train", str(LEARN), *small, "storage=/dev/null/runs"), 1)
+    assert line == "/dev/null/runs/learn: cannot be written (Not a directory); free space or give another storage=..."
+
+
+def test_a_disk_that_is_full_before_the_start(cli: Call, small: list[str], tmp_path: Path):
+    (tmp_path / "learn").mkdir()
+    (tmp_path / "learn" / "study.yaml").symlink_to("/dev/full")
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}"), 1)
+    expected = f"{tmp_path}/learn: cannot be written (No space left on device); free space or give another storage=..."
+    assert line == expected
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_fills_up_later(
+    cli: Call, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+):
+    """Any write of the driver, wherever it is: metrics, a checkpoint's state, the report."""
+
+    def full(study: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("jobs.pipeline.run_train", full)
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}"), 1)
+    assert line == f"{tmp_path}/learn: cannot be written ({os.strerror(code)}); free space or give another storage=..."
+
+
+def test_a_disk_that_is_full_for_an_actor(tmp_path: Path):
+    """A checkpoint is written by the learner's process, in Rust."""
+    import torch
+    from safetensors.torch import save_file
+
+    from actors.group import Host
+
+    (tmp_path / "parameters.safetensors").symlink_to("/dev/full")
+
+    def save(_: object, folder: Path) -> None:
+        save_file({"weight": torch.zeros(10_000)}, folder / "parameters.safetensors")
+
+    with pytest.raises(TruingError) as caught:
+        Host(None).call(save, tmp_path)
+    assert "No space left on device" in str(caught.value)
+    assert str(caught.value).endswith("free space or give another storage=...")
+
+
+def test_an_error_that_is_no_fault_of_the_users_is_not_hidden(
+    cli: Call, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(study: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("jobs.pipeline.run_train", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli("train", str(LEARN), *small, f"storage={tmp_path}")
+
+
+def test_everything_is_checked_before_the_run_folder_is_made(small: list[str], tmp_path: Path):
+    study = load_study(LEARN, [*small, f"storage={tmp_path / 'runs'}"])
+    Context.of(study)
+    assert not (tmp_path / "runs").exists()

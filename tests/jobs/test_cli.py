@@ -1,0 +1,104 @@
+"""The command line itself: help at once, a dry run of every command, faults of its own in one line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import LEARN, Call
+from tests.jobs.drive import ROOT, truing
+
+COMMANDS = ("pipeline", "label", "train", "evaluate", "report")
+DEMO = str(ROOT / "configs" / "smoke" / "demo.yaml")
+
+
+def test_help_is_printed_without_loading_what_is_heavy():
+    code = (
+        "import json, sys\n"
+        "sys.argv = ['truing', '--help']\n"
+        "from jobs.cli import main\n"
+        "try:\n    main()\n    code = 0\n"
+        "except SystemExit as end:\n    code = end.code\n"
+        "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    code, modules = json.loads(done.stderr)
+    assert not code
+    assert not {"torch", "ray", "vllm", "pydantic", "deepspeed", "transformers", "numpy"} & set(modules)
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+def test_the_console_script_answers_for_itself():
+    script = Path(sys.executable).with_name("truing")
+    done = subprocess.run([script, "--help"], cwd="/", capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0
+    assert "Align language models" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_what_it_would_do_and_does_nothing(cli: Call, command: str, tiny: str, tmp_path: Path):
+    storage = tmp_path / "runs"
+    overrides = (f"storage={storage}", f"model.path={tiny}", f"label.model.path={tiny}", "policy.steps=3")
+    done = cli(command, DEMO, *overrides, "--dry-run").expect(0)
+    assert done.err == ""
+    # The resolved configuration: an override, and a default that no file names.
+    assert "  steps: 3\n" in done.out
+    assert "  importance_cap: 2.0\n" in done.out
+    # The plan, and what each role asks of the cluster.
+    assert "rloo: 3 steps of 4 prompts x 4 completions" in done.out
+    assert "60 marked" in done.out or "marked pairs, both orders" in done.out
+    # A long path is folded over lines.
+    assert f"resultsgoto{storage}" in "".join(done.out.split())
+    assert "policy.learner" in done.out
+    assert not storage.exists()
+
+
+def test_a_dry_run_refuses_what_a_run_would_refuse(cli: Call, tmp_path: Path):
+    done = cli("train", str(LEARN), f"model.path={tmp_path}", "--dry-run")
+    assert done.code == 2
+    assert "is not a language model" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("trian", "x.yaml"), "No such command 'trian'"),
+        (("train",), "Missing argument 'config'; see truing --help"),
+        (("train", "--fast", "x.yaml"), "No such option: --fast"),
+        (("train", "nowhere.yaml"), "nowhere.yaml: there is no such file; the recipes are in configs/"),
+        (("train", str(LEARN), "steps"), "'steps' is not an override; write key.path=value"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line(cli: Call, arguments: tuple[str, ...], expected: str):
+    done = cli(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith("truing: ")
+    assert expected in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_report_needs_a_run(cli: Call, tiny: str, tmp_path: Path):
+    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"label.model.path={tiny}")
+    assert done.code == 2
+    expected = f"truing: {tmp_path}/learn: there is no such run; run `truing pipeline` with this configuration first\n"
+    assert done.err == expected
+
+
+def test_a_report_of_a_run_that_has_only_begun(cli: Call, tiny: str, tmp_path: Path):
+    (tmp_path / "learn").mkdir()
+    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"label.model.path={tiny}").expect(0)
+    assert done.last_line == str(tmp_path / "learn" / "report.html")
+    assert (tmp_path / "learn" / "report.html").read_text().startswith("<!")
+
+
+def test_a_fault_has_its_line_and_its_code_in_a_real_process(tmp_path: Path):
+    done = truing(tmp_path, "train", str(LEARN), "polcy.steps=3")
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.splitlines() == [f"truing: {LEARN}: polcy: there is no such key; did you mean 'policy'?"]
