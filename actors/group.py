@@ -11,7 +11,6 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 import ray
 from ray import ObjectRef
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
-
 from safetensors import SafetensorError
 
 from actors.learner import Seat, free_address

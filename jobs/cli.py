@@ -108,7 +108,7 @@ def main() -> None:
         os._exit(130)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            print(f"truing: {error.format_message().rstrip(".")}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
+            print(f"truing: {error.format_message().rstrip('.')}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]
             sys.exit(2)
         raise
 

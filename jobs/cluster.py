@@ -35,6 +35,8 @@ def connect(study: Study) -> None:
     """Connect to Ray, once: the cluster at `cluster.address`, or a local one. A run with nothing left to do never does."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    # Its C++ layer writes straight to the terminal; what matters of that arrives as exceptions, which are translated.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():
@@ -43,21 +45,35 @@ def connect(study: Study) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {"PYTHONPATH": str(ROOT), "PATH": path, "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0")}
     local = study.cluster.address is None
-    ray.init(
-        address=study.cluster.address,
-        include_dashboard=False if local else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment},
-        # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
-        _system_config={"max_direct_call_object_size": 1 << 20} if local else None,
-    )
+    with _silent():
+        ray.init(
+            address=study.cluster.address,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": environment},
+            # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
+            _system_config={"max_direct_call_object_size": 1 << 20} if local else None,
+        )
     # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
     signal.signal(signal.SIGTERM, on_terminate)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     available = ray.cluster_resources()
     check_capacity(study, available.get("CPU", 0), available.get("GPU", 0))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Standard error goes nowhere for a while: Ray announces there that it was told to write nothing there."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def demands(study: Study) -> list[tuple[str, int, float, float]]:

@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from jobs.demo_model import demo_embedder, demo_model, intact
 from truing.errors import ConfigError
 from truing.records import content_id
@@ -58,6 +60,12 @@ def _checked(path: str, what: str) -> str:
         raise ConfigError(
             f"model {path}: has no *.safetensors file; save it with save_pretrained (pickled weights are not read)"
         )
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ConfigError(f"model {path}: {file.name} is damaged ({error}); copy or save the model again") from None
     return path
 
 

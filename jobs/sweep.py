@@ -4,6 +4,7 @@ Rows whose ids are stored are not asked again, so a pass that was stopped anywhe
 rows that failed too: their ids name everything that the failure depends on.
 """
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,6 +36,11 @@ class Worker:
         except TruingError as fault:
             # Ray would make a death of it, Ray Data a stack trace. As a value it reaches the driver as itself.
             self._fault = _named(fault)
+        except Exception as error:
+            # What an engine says of a model that it cannot load; the worker's log has the whole of it.
+            logging.getLogger(__name__).exception("the actor cannot be started")
+            lost = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            self._fault = _named(ActorDied(f"worker: cannot be started: {lost.reason}"))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Answer one batch. Only outcomes leave the worker, and the fault that ends the pass, if there is one."""

@@ -116,8 +116,9 @@ class Run:
         folder = (self._folder / f"checkpoint-{done:06d}").resolve()
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         for name, group in self._groups.items():
-            (part / name).mkdir(parents=True)
+            (part / name).mkdir()
             group.broadcast(_save, str(part / name))
         state = {name: member.state() for name, member in self._state.items()}
         (part / "state.json").write_text(json.dumps({"done": done, "state": state}))

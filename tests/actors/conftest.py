@@ -17,7 +17,7 @@ def environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     # Workers are nice by default: on a busy machine the tests would wait for everything else that runs there.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - the case is Ray's
     yield
     os.environ.clear()
     os.environ.update(before)

@@ -1,3 +1,4 @@
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_a_value_is_read_from_the_state_before_its_token(tiny: str, tmp_path: Pa
     model = plain_model(tiny)
     body = {name.removeprefix("body."): tensor for name, tensor in tensors.items() if name.startswith("body.")}
     model.model.load_state_dict(body)
-    for rollout, found in zip(sum(GROUPS, []), sum(values, []), strict=True):
+    for rollout, found in zip(chain(*GROUPS), chain(*values), strict=True):
         prompt = rollout.prompt_tokens
         with torch.no_grad():
             hidden = model.model(torch.tensor([prompt + rollout.tokens])).last_hidden_state[0]

@@ -1,7 +1,6 @@
 """One real vLLM engine in this process as judge, against transformers."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -158,7 +157,7 @@ def test_a_score_is_the_expected_one_by_hand(labeler: Labeler, judge: PreTrained
 
 
 @pytest.fixture
-def sure(labeler: Labeler, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, float]]:
+def sure(labeler: Labeler, monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """Log-probs that the judge will give, by token; -40 for the others."""
     given: dict[int, float] = {}
     monkeypatch.setattr(
@@ -166,7 +165,7 @@ def sure(labeler: Labeler, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int
         "next_token_logprobs",
         lambda prompts, tokens: [{t: given.get(t, -40.0) for t in tokens} for _ in prompts],
     )
-    yield given
+    return given
 
 
 @pytest.mark.parametrize(

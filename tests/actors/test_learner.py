@@ -239,6 +239,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights(
     start = parameters(group, tmp_path / "start")
     advantages = [list(credit) for credit in batch["advantages"]]
     advantages[5][1] = advantages[5][1] * float("nan")
-    with pytest.raises(ActorDied, match="loss nan with gradient norm .*: lower learning_rate, or look at the data"):
+    with pytest.raises(ActorDied, match=r"loss nan with gradient norm .*: lower learning_rate, or look at the data"):
         update(group, {**batch, "advantages": advantages})
     assert largest_move(parameters(group, tmp_path / "end"), start) == 0

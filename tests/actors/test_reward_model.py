@@ -61,14 +61,18 @@ def test_before_training_every_response_is_worth_the_same(tiny: str) -> None:
 
 def test_the_loss_is_the_weighted_mean_of_soft_cross_entropies(tiny: str) -> None:
     pairs = [
-        Comparison(c.prompt, c.chosen, c.rejected, p, w) for c, p, w in zip(TOY, (1, 0.6, 0.2, 0.9), (1, 2, 0.5, 1))
+        Comparison(c.prompt, c.chosen, c.rejected, p, w)
+        for c, p, w in zip(TOY, (1, 0.6, 0.2, 0.9), (1, 2, 0.5, 1), strict=True)
     ]
     model = learner(tiny, pairs)
     for _ in range(2):
         model.update([0, 1, 2, 3])
     gaps = [chosen - rejected for chosen, rejected in model.rewards([3, 1, 2])]
     # -[p ln σ(g) + (1-p) ln σ(-g)], ln σ(g) = -ln(1 + e^-g)
-    losses = [p * math.log1p(math.exp(-g)) + (1 - p) * math.log1p(math.exp(g)) for g, p in zip(gaps, (0.9, 0.6, 0.2))]
+    losses = [
+        p * math.log1p(math.exp(-g)) + (1 - p) * math.log1p(math.exp(g))
+        for g, p in zip(gaps, (0.9, 0.6, 0.2), strict=True)
+    ]
     expected = (1 * losses[0] + 2 * losses[1] + 0.5 * losses[2]) / 3.5
     ((loss, norm),) = model.update([3, 1, 2])
     assert loss == pytest.approx(expected, abs=1e-5)
@@ -120,7 +124,7 @@ def trained(tiny: str, tmp_path: Path) -> tuple[RewardLearner, str]:
 def test_the_scorer_gives_the_learners_rewards_scaled(trained: tuple[RewardLearner, str]) -> None:
     model, folder = trained
     asked = [(c.prompt, answer) for c in TOY for answer in (c.chosen, c.rejected)]
-    # (raw - 0.5) / 2
+    # Minus the mean, over the deviation.
     expected = [(raw - 0.5) / 2 for pair in model.rewards([0, 1, 2, 3]) for raw in pair]
     for budget in (10**6, 40):
         scorer = RewardScorer(folder, CONTEXT, SCORER.model_copy(update={"token_budget": budget}), "float32")
@@ -183,5 +187,5 @@ def test_a_model_without_its_weights(tiny: str, tmp_path: Path) -> None:
 
 
 def test_a_hub_name_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="^model nobody/no-such-model: is not a causal language model"):
+    with pytest.raises(ConfigError, match=r"^model nobody/no-such-model: is not a causal language model"):
         load_causal("nobody/no-such-model")

@@ -1,5 +1,6 @@
 """One real vLLM engine in this process, against transformers: what it samples, what it says of it, whose weights it has."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ CONTEXT = 256
 TEMPERATURE = 0.8
 LONG = "The weekend note, again and again. " * 4
 """More than one block of the KV cache: its beginning is served from the prefix cache when it is asked again."""
-TEXTS = {"short": "Hello.", "note": "Please write a short note.", "long": LONG, "why": "Why?", "too-long": "no! " * 100}
+TEXTS = {"short": "Hello.", "note": "Please write a short note.", "long": LONG, "why": "Why?", "too-long": "no! " * 120}
 PROMPTS = [Prompt(key, text, "helpful", "id") for key, text in TEXTS.items()]
 ASKED = ["short", "note", "long", "why"]
 PROBE = Probe([1, 30, 40, 50], [60, 70, 80, 90, 100])
@@ -35,7 +36,7 @@ CLOSE = 1e-3
 @pytest.fixture(scope="module")
 def engine(tiny: str) -> RolloutEngine:
     # Fewer places than the tests ask completions for: some wait for others to finish.
-    settings = Engine(cpus=1, dtype="float32", max_sequences=6)
+    settings = Engine(cpus=1, dtype="float32", max_sequences=16)
     sampling = Sampling(temperature=TEMPERATURE, max_tokens=NEW)
     return RolloutEngine(tiny, Model(path=tiny, context=CONTEXT), settings, sampling, PROMPTS)
 
@@ -46,8 +47,23 @@ def model(tiny: str) -> PreTrainedModel:
 
 
 @pytest.fixture(scope="module")
-def other_model(other_tiny: str) -> PreTrainedModel:
-    return plain_model(other_tiny)
+def other(other_tiny: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of other weights. Their layers speak up, so that the greedy answer is no mere echo of the last token."""
+    found = plain_model(other_tiny)
+    with torch.no_grad():
+        for layer in found.model.layers:
+            # A power of 2: the weights stay what bfloat16 can hold.
+            layer.self_attn.o_proj.weight *= 16
+            layer.mlp.down_proj.weight *= 16
+    folder = tmp_path_factory.mktemp("other")
+    found.to(torch.bfloat16).save_pretrained(folder)
+    load_tokenizer(other_tiny).save_pretrained(str(folder))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def other_model(other: str) -> PreTrainedModel:
+    return plain_model(other)
 
 
 def tokens_of(groups: list[list[Rollout]]) -> list[list[list[int]]]:
@@ -99,41 +115,48 @@ def test_a_rollout_says_what_it_answers(engine: RolloutEngine, tiny: str) -> Non
     for rollout in (r for group in groups for r in group):
         assert rollout.prompt == TEXTS[rollout.prompt_id]
         assert rollout.prompt_tokens == prompt_tokens(tokenizer, rollout.prompt)
-        assert rollout.text == tokenizer.decode(rollout.tokens, skip_special_tokens=True).strip()
+        # The engine leaves out a character of which the last bytes are missing.
+        decoded = tokenizer.decode(rollout.tokens, skip_special_tokens=True).strip()
+        assert decoded.startswith(rollout.text)
+        assert re.fullmatch(r"[\s\ufffd]*", decoded.removeprefix(rollout.text))
         assert rollout.version == 0
 
 
+@pytest.fixture(scope="module")
+def many(engine: RolloutEngine) -> list[Rollout]:
+    """60 completions of each prompt."""
+    return [rollout for group in engine.generate(ASKED, completions=60, seed=6, step=0) for rollout in group]
+
+
 def test_recorded_logprobs_are_the_models_at_the_sampling_temperature(
-    engine: RolloutEngine, model: PreTrainedModel
+    many: list[Rollout], model: PreTrainedModel
 ) -> None:
-    groups = engine.generate(ASKED, completions=4, seed=4, step=0)
-    assert largest_gap([rollout for group in groups for rollout in group], model) < CLOSE
+    assert largest_gap(many[::12], model) < CLOSE
 
 
-def test_finished_says_whether_it_ended_by_itself(engine: RolloutEngine, tiny: str) -> None:
+def test_finished_says_whether_it_ended_by_itself(many: list[Rollout], tiny: str) -> None:
     # 240 completions of 12 tokens, each of which is the end with a chance of about 1 in 320.
-    rollouts = [r for group in engine.generate(ASKED, completions=60, seed=6, step=0) for r in group]
     end = load_tokenizer(tiny).eos_token_id
-    assert {rollout.finished for rollout in rollouts} == {True, False}
-    for rollout in rollouts:
+    assert {rollout.finished for rollout in many} == {True, False}
+    for rollout in many:
         assert end not in rollout.tokens[:-1]
         assert rollout.finished == (rollout.tokens[-1] == end)
         assert rollout.finished or len(rollout.tokens) == NEW
         assert len(rollout.logprobs) == len(rollout.tokens)
 
 
-def test_samples_follow_the_models_distribution(engine: RolloutEngine, model: PreTrainedModel) -> None:
-    """Mean surprise of first tokens against the entropy that it estimates."""
-    firsts = [r for group in engine.generate(["why"], completions=400, seed=8, step=0) for r in group]
-    with torch.no_grad():
-        logits = model(torch.tensor([firsts[0].prompt_tokens])).logits[0, -1] / TEMPERATURE
-    logp = logits.log_softmax(-1)
-    entropy = float(-(logp.exp() * logp).sum())
-    deviation = float((logp.exp() * (logp + entropy) ** 2).sum().sqrt())
-    surprise = -np.mean([r.logprobs[0] for r in firsts])
-    assert abs(surprise - entropy) < 4 * deviation / 400**0.5
-    # Not the argmax, not uniform over a few: about 230 different tokens of 320 are expected among 400.
-    assert len({r.tokens[0] for r in firsts}) > 150
+def test_samples_follow_the_models_distribution(many: list[Rollout], model: PreTrainedModel) -> None:
+    """Mean surprise of the first tokens against the entropies that it estimates."""
+    excess, variance = 0.0, 0.0
+    for i, first in enumerate(many[::60]):
+        with torch.no_grad():
+            logp = (model(torch.tensor([first.prompt_tokens])).logits[0, -1] / TEMPERATURE).log_softmax(-1)
+        entropy = float(-(logp.exp() * logp).sum())
+        variance += 60 * float((logp.exp() * (logp + entropy) ** 2).sum())
+        excess += sum(-float(logp[rollout.tokens[0]]) - entropy for rollout in many[60 * i : 60 * i + 60])
+    assert abs(excess) < 4 * variance**0.5
+    # Neither the argmax (4 tokens) nor an even choice (whose surprise is higher): most of 320 tokens have their chance.
+    assert len({rollout.tokens[0] for rollout in many}) > 100
 
 
 def test_a_prompt_that_leaves_no_room_is_named_with_its_tokens(engine: RolloutEngine, tiny: str) -> None:
@@ -192,7 +215,7 @@ def test_pushed_weights_are_the_ones_in_use(
     lent: RolloutEngine,
     model: PreTrainedModel,
     other_model: PreTrainedModel,
-    other_tiny: str,
+    other: str,
     weights_of: Callable[[str], tuple[Weights, int]],
 ) -> None:
     prompt = lent.generate(["long"], completions=1, seed=1, step=0)[0][0].prompt_tokens
@@ -203,7 +226,7 @@ def test_pushed_weights_are_the_ones_in_use(
     assert probe_gap(lent, model) < CLOSE
     assert probe_gap(lent, other_model) > 0.1
 
-    bits, crc = weights_of(other_tiny)
+    bits, crc = weights_of(other)
     assert lent.load_weights(bits, version=7, expected=crc) == crc
     assert probe_gap(lent, other_model) < CLOSE
     assert probe_gap(lent, model) > 0.1
@@ -217,12 +240,12 @@ def test_pushed_weights_are_the_ones_in_use(
 def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
     lent: RolloutEngine,
     other_model: PreTrainedModel,
-    other_tiny: str,
+    other: str,
     weights_of: Callable[[str], tuple[Weights, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The negative of the test above: it could not pass if the head were not packed again."""
-    bits, crc = weights_of(other_tiny)
+    bits, crc = weights_of(other)
     with monkeypatch.context() as patch:
         patch.setattr("actors.engine._repack_tied_head", lambda model: None)
         lent.load_weights(bits, version=1, expected=crc)
@@ -234,11 +257,11 @@ def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
 def test_without_an_empty_cache_old_keys_and_values_would_be_used(
     lent: RolloutEngine,
     other_model: PreTrainedModel,
-    other_tiny: str,
+    other: str,
     weights_of: Callable[[str], tuple[Weights, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bits, crc = weights_of(other_tiny)
+    bits, crc = weights_of(other)
     lent.generate(["long"], completions=1, seed=1, step=0)
     with monkeypatch.context() as patch:
         patch.setattr(lent._engine, "forget", lambda: None)
@@ -247,9 +270,9 @@ def test_without_an_empty_cache_old_keys_and_values_would_be_used(
 
 
 def test_corrupted_weights_are_refused_and_the_old_ones_stay(
-    engine: RolloutEngine, model: PreTrainedModel, other_tiny: str, weights_of: Callable[[str], tuple[Weights, int]]
+    engine: RolloutEngine, model: PreTrainedModel, other: str, weights_of: Callable[[str], tuple[Weights, int]]
 ) -> None:
-    bits, crc = weights_of(other_tiny)
+    bits, crc = weights_of(other)
     name = "model.layers.1.mlp.up_proj.weight"
     corrupted = {**bits, name: bits[name].copy()}
     corrupted[name][3, 5] ^= 1

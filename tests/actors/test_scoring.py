@@ -21,9 +21,9 @@ TEXTS = (("aa1", "b22"), ("", "3c"))
 GROUPS: list[list[Rollout]] = [
     [
         replace(rollout, prompt=f"q{i}", text=text, finished=i == j)
-        for j, (rollout, text) in enumerate(zip(group, texts))
+        for j, (rollout, text) in enumerate(zip(group, texts, strict=True))
     ]
-    for i, (group, texts) in enumerate(zip(random_rollouts(0, prompts=2), TEXTS))
+    for i, (group, texts) in enumerate(zip(random_rollouts(0, prompts=2), TEXTS, strict=True))
 ]
 
 

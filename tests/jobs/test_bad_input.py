@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -138,15 +139,26 @@ def test_a_model_folder_that_is_not_there(cli: Call, small: list[str], tmp_path:
     assert line.startswith("model /no/such/model: is not a language model (it has no config.json);")
 
 
-def test_a_folder_that_only_looks_like_a_model(tmp_path: Path, small: list[str]):
-    """A real process: no more than its files' names can be checked before an actor tries to load it."""
-    folder = folder_with(
-        tmp_path / "model", config_json=json.dumps({"model_type": "llama"}), model_safetensors="not tensors"
-    )
+def test_weights_that_are_damaged(cli: Call, small: list[str], tiny: str, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny, tmp_path / "model"))
+    whole = (folder / "model.safetensors").read_bytes()
+    for damaged in (b"not tensors", whole[: len(whole) // 2]):
+        (folder / "model.safetensors").write_bytes(damaged)
+        line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path / 'runs'}", f"model.path={folder}"), 2)
+        assert line.startswith(f"model {folder}: model.safetensors is damaged (")
+        assert line.endswith("copy or save the model again")
+
+
+def test_a_model_of_another_kind(small: list[str], tiny: str, tmp_path: Path):
+    """A real process: that a model is none that can be trained is found out by the actor that is to load it."""
+    folder = Path(shutil.copytree(tiny, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    changed = {"model_type": "dpr", "architectures": ["DPRReader"]}
+    (folder / "config.json").write_text(json.dumps(config | changed))
     done = truing(tmp_path, "label", str(LEARN), *small, f"storage={tmp_path}", f"model.path={folder}")
-    line = one_line(done, 2)
-    assert line.startswith(f"tokenizer {folder}: cannot be loaded (")
-    assert line.endswith("give a model folder or a Hub name")
+    line = one_line(done, 4)
+    assert line.startswith("worker: cannot be started: "), done.tail()
+    assert "DPRReader" in line
 
 
 # --- resources ---------------------------------------------------------------------------------------
@@ -157,7 +169,9 @@ def test_more_ranks_than_the_machine_has_cpus(tmp_path: Path, small: list[str]):
     have = os.cpu_count() or 1
     done = truing(tmp_path, "train", str(LEARN), *small, f"storage={tmp_path}", "policy.learner.ranks=640")
     line = one_line(done, 3)
-    assert line.startswith(f"policy.learner: asks for 640 x 2 = 1280 CPUs and the cluster has {have} ({1280 - have} short);")
+    assert line.startswith(
+        f"policy.learner: asks for 640 x 2 = 1280 CPUs and the cluster has {have} ({1280 - have} short);"
+    )
     assert line.endswith(f"{have // 2} of them fit, or lower policy.learner.cpus")
 
 
@@ -179,8 +193,8 @@ def test_more_ranks_than_the_machine_has_cpus(tmp_path: Path, small: list[str]):
         (
             # Engine, learner and reference, two CPUs each, no longer take turns.
             "cluster.colocate=false",
-            "policy: its roles together ask for 6 CPUs and the cluster has 4 (2 short);"
-            " set cluster.colocate=true, or lower the counts",
+            "policy: its roles together ask for 6 CPUs and the cluster has 4 (2 short); set cluster.colocate=true,"
+            " or lower the counts",
         ),
     ],
 )
@@ -226,15 +240,12 @@ def test_a_disk_that_fills_up_later(
 
 def test_a_disk_that_is_full_for_an_actor(tmp_path: Path):
     """A checkpoint is written by the learner's process, in Rust."""
-    import torch
-    from safetensors.torch import save_file
+    from safetensors import SafetensorError
 
     from actors.group import Host
 
-    (tmp_path / "parameters.safetensors").symlink_to("/dev/full")
-
     def save(_: object, folder: Path) -> None:
-        save_file({"weight": torch.zeros(10_000)}, folder / "parameters.safetensors")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with pytest.raises(TruingError) as caught:
         Host(None).call(save, tmp_path)

@@ -60,3 +60,8 @@ def refuse(subject: Doubler, rows: list[Row]) -> list[Answer]:
 def refuse_to_start(log: Path) -> Any:
     """A fault with a remedy, found while loading."""
     raise ConfigError("model x: cannot be loaded; give a Hugging Face folder")
+
+
+def fail_to_start(log: Path) -> Any:
+    """What an engine says of a model that it does not know."""
+    raise ValueError("Model architectures ['X'] are not supported\nfor now")

@@ -1,0 +1,180 @@
+"""The Ray boundary, with real actors: order, results that do not pass the driver, and every way in which an actor ends."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import actors.group
+from actors.group import ActorGroup, Needs, split_sizes
+from tests.actors.ranks import Meeting, Toy, toy_that_refuses
+from truing.errors import ActorDied, ConfigError
+
+NEEDS = Needs(cpus=0, gpus=0, environment={"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300)
+
+
+@pytest.fixture(scope="module")
+def two(cluster: None) -> Iterator[ActorGroup[Toy]]:
+    group = ActorGroup.stateless("two toys", 2, Toy, NEEDS).ready()
+    yield group
+    group.close()
+
+
+@pytest.fixture(scope="module")
+def three(cluster: None) -> Iterator[ActorGroup[Toy]]:
+    group = ActorGroup.stateless("three toys", 3, Toy, NEEDS).ready()
+    yield group
+    group.close()
+
+
+# --- sharing out ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("total", "parts", "sizes"),
+    # 7 = 3 + 2 + 2; 2 items leave the third of three actors without work
+    [(7, 3, (3, 2, 2)), (6, 3, (2, 2, 2)), (2, 3, (1, 1, 0)), (0, 2, (0, 0)), (5, 1, (5,))],
+)
+def test_shares_differ_by_one_at_most(total: int, parts: int, sizes: tuple[int, ...]) -> None:
+    assert split_sizes(total, parts) == sizes
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_scatter_keeps_the_order_and_passes_the_common_arguments(two: ActorGroup[Toy], count: int) -> None:
+    found = two.scatter(Toy.squares, list(range(count)), plus=100).get()
+    # Five numbers are shares of three and two.
+    shares = [size for size in split_sizes(count, 2) for _ in range(size)]
+    assert found == [(n, n**2 + 100, share) for n, share in zip(range(count), shares, strict=True)]
+
+
+def test_columns_are_cut_at_the_same_places(two: ActorGroup[Toy]) -> None:
+    # `squares` refuses shares of unequal lengths.
+    assert two.scatter(Toy.squares, [1, 2, 3], [7, 8, 9]).get() == [(1, 1, 2), (2, 4, 2), (3, 9, 1)]
+
+
+def test_columns_of_unequal_lengths_are_refused(two: ActorGroup[Toy], three: ActorGroup[Toy]) -> None:
+    with pytest.raises(ValueError, match="columns of 3 and 2 items cannot be scattered together"):
+        two.scatter(Toy.squares, [1, 2, 3], [7, 8])
+    pending = three.scatter(Toy.squares, [1, 2])
+    with pytest.raises(ValueError, match="columns of 3 and 2 items cannot be scattered together"):
+        two.scatter(Toy.squares, [1, 2, 3], pending)
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_a_pending_is_an_argument_of_a_group_of_another_size(
+    two: ActorGroup[Toy], three: ActorGroup[Toy], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers, others = list(range(count)), [10 * n for n in range(count)]
+    for first, second in ((three, two), (two, three), (two, two)):
+        with monkeypatch.context() as patch:
+            # Nothing is fetched on the way: the driver moves references.
+            patch.setattr(actors.group, "fetch", lambda *_: pytest.fail("the driver fetched"))
+            pending = second.scatter(Toy.sums, first.scatter(Toy.squares, numbers, plus=1), others)
+        found = pending.get()
+        # n + (n² + 1) + 10·n
+        assert [number for number, _ in found] == [n + n**2 + 1 + 10 * n for n in numbers]
+        # The shares are the second group's.
+        assert [share for _, share in found] == [size for size in split_sizes(count, len(second)) for _ in range(size)]
+
+
+def test_a_pending_is_an_argument_of_a_group_of_one_and_back(cluster: None, three: ActorGroup[Toy]) -> None:
+    one = ActorGroup.stateless("one toy", 1, partial(Toy, "only"), NEEDS).ready()
+    gathered = one.scatter(Toy.sums, three.scatter(Toy.squares, [1, 2, 3, 4]), [0, 0, 0, 0])
+    # n + n² = 2, 6, 12, 20
+    assert gathered.get() == [(2, 4), (6, 4), (12, 4), (20, 4)]
+    # 5 + 25 + 1, 6 + 36 + 1
+    assert three.scatter(Toy.sums, one.scatter(Toy.squares, [5, 6]), [1, 1]).get() == [(31, 1), (43, 1)]
+    one.close()
+
+
+def test_broadcast_asks_every_actor_and_first_the_first(three: ActorGroup[Toy]) -> None:
+    processes = three.broadcast(Toy.who)
+    assert len(set(processes)) == len(three) == 3
+    assert three.first(Toy.who) == processes[0]
+    # A reference arrives as its value.
+    reference = three.first_reference(Toy.squares, [3])
+    assert three.broadcast(_length, reference) == [1, 1, 1]
+
+
+def _length(_: Toy, items: list[Any]) -> int:
+    return len(items)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_error_for_the_user_arrives_as_itself(two: ActorGroup[Toy]) -> None:
+    with pytest.raises(ConfigError, match=r"^toy: 2 numbers are too many; give fewer$"):
+        two.scatter(Toy.refuse, [1, 2, 3, 4]).get()
+    with pytest.raises(ConfigError, match=r"^toy: 1 numbers are too many; give fewer$"):
+        two.broadcast(Toy.refuse, [1])
+    # And as itself too, where its result was to be the argument of another call.
+    with pytest.raises(ConfigError, match=r"^toy: 1 numbers are too many; give fewer$"):
+        two.scatter(Toy.squares, two.scatter(Toy.refuse, [1, 2])).get()
+    assert two.scatter(Toy.squares, [2]).get() == [(2, 4, 1)]
+
+
+def test_an_error_for_the_user_while_loading_arrives_as_itself(cluster: None) -> None:
+    group = ActorGroup.stateless("toy", 1, toy_that_refuses, NEEDS)
+    with pytest.raises(ConfigError, match=r"^toy: the folder is empty; give another$"):
+        group.ready()
+    with pytest.raises(ConfigError, match=r"^toy: the folder is empty; give another$"):
+        group.broadcast(Toy.who)
+    group.close()
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(two: ActorGroup[Toy]) -> None:
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        two.scatter(Toy.squares, ["no number"]).get()
+    assert "in squares" in str(caught.value)
+
+
+def test_a_call_that_takes_too_long_is_named(cluster: None) -> None:
+    short = Needs(0, 0, {"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=0.5)
+    group = ActorGroup.stateless("sleeper", 1, Toy, short).ready()
+    message = "^sleeper: sleep did not answer within 0.5 s; raise cluster.call_deadline or look at its log$"
+    with pytest.raises(ActorDied, match=message):
+        group.broadcast(Toy.sleep, 60.0)
+    group.close()
+
+
+def test_a_stateless_actor_that_dies_is_started_again_and_asked_again(cluster: None, tmp_path: Path) -> None:
+    needs = Needs(0, 0, {"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300, restarts=1)
+    group = ActorGroup.stateless("mortal", 1, Toy, needs).ready()
+    before = group.first(Toy.who)
+    ((number, after),) = group.scatter(Toy.die_once, [5], marker=tmp_path / "died").get()
+    assert number == 5
+    assert (tmp_path / "died").exists()
+    assert after != before
+    # The second death is one too many.
+    (tmp_path / "died").unlink()
+    with pytest.raises(
+        ActorDied, match=r"^mortal: die_once: the process died \(.*worker process has died.*run the same"
+    ):
+        group.scatter(Toy.die_once, [5], marker=tmp_path / "died").get()
+    group.close()
+
+
+# --- groups that meet in collectives ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def meeting(cluster: None) -> Iterator[ActorGroup[Meeting]]:
+    group = ActorGroup.ranks("meeting", 2, Meeting, NEEDS).ready()
+    # 1 + 2
+    assert group.broadcast(Meeting.meet) == [3.0, 3.0]
+    yield group
+    group.close()
+
+
+def test_a_rank_that_dies_takes_its_group_down_with_the_cause(meeting: ActorGroup[Meeting]) -> None:
+    # Rank 0 sees a broken connection at once: that is not what happened.
+    with pytest.raises(ActorDied, match=r"^meeting: meet: the process died \(.*run the same command again to go on"):
+        meeting.broadcast(Meeting.meet, dies=1)
+
+
+def test_a_rank_that_refuses_is_heard_while_the_others_wait_for_it(meeting: ActorGroup[Meeting]) -> None:
+    with pytest.raises(ConfigError, match=r"^rank 1: does not want to; ask it later$"):
+        meeting.broadcast(Meeting.meet, refuses=1)

@@ -1,0 +1,124 @@
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.actors.examples import Here
+from trainers.reward_model import Bin, accuracy, batches, calibration, calibration_error, held_out_gaps, train
+from trainers.run import Run, read_metrics
+from truing.config.stages import RewardModel
+
+
+@pytest.mark.parametrize(("count", "batch"), [(12, 4), (13, 4), (15, 4), (4, 4), (3, 4), (1, 1)])
+def test_an_epoch_has_every_pair_once(count: int, batch: int) -> None:
+    found = batches(count, batch, 3, seed=0)
+    per_epoch = max(1, count // batch)
+    assert len(found) == 3 * per_epoch
+    for epoch in range(3):
+        seen = Counter(i for positions in found[epoch * per_epoch : (epoch + 1) * per_epoch] for i in positions)
+        assert seen == dict.fromkeys(range(count), 1)
+
+
+def test_a_short_last_batch_is_joined_to_the_one_before() -> None:
+    assert [len(positions) for positions in batches(14, 4, 2, seed=0)] == [4, 4, 6, 4, 4, 6]
+    # Fewer than one batch are one update.
+    assert [len(positions) for positions in batches(3, 4, 1, seed=0)] == [3]
+
+
+def test_the_order_is_the_seeds_and_every_epoch_has_its_own() -> None:
+    first = batches(50, 10, 2, seed=1)
+    assert batches(50, 10, 2, seed=1) == first
+    assert batches(50, 10, 2, seed=2) != first
+    assert first[:5] != first[5:]
+    assert first[0] != list(range(10))
+    # A longer run begins like a shorter one.
+    assert batches(50, 10, 3, seed=1)[:10] == first
+
+
+def test_accuracy_counts_signs_and_half_a_dead_heat() -> None:
+    # right (labels above ½ want a gap above 0), wrong, right (a label below ½), dead heat: (1 + 0 + 1 + ½)/4
+    found = accuracy([2.0, -1.0, -0.5, 0.0], [0.9, 0.7, 0.1, 1.0], seed=0)
+    assert found.value == pytest.approx(0.625)
+    assert found.n == 4
+    assert found.low < 0.625 < found.high
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+GAPS = [logit(0.9), logit(0.7), logit(0.65), logit(0.1)]
+LABELS = [1.0, 1.0, 0.0, 0.25]
+
+
+def test_calibration_by_hand() -> None:
+    # Predicted 0.9, 0.7, 0.65, 0.1 and, in the other order, 0.1, 0.3, 0.35, 0.9; labels 1, 1, 0, ¼ and 0, 0, 1, ¾.
+    #   [0, ½): predicted 0.1 (¼), 0.1 (0), 0.3 (0), 0.35 (1): means 0.85/4, 1.25/4
+    #   [½, 1): the mirror image: 1 - 0.2125, 1 - 0.3125
+    assert calibration(GAPS, LABELS, bins=2) == [
+        Bin(0.0, 0.5, 4, pytest.approx(0.2125), pytest.approx(0.3125)),
+        Bin(0.5, 1.0, 4, pytest.approx(0.7875), pytest.approx(0.6875)),
+    ]
+
+
+def test_empty_bins_are_left_out() -> None:
+    table = calibration(GAPS, LABELS, bins=5)
+    # [0, 0.2): 0.1 (¼), 0.1 (0); [0.2, 0.4): 0.3 (0), 0.35 (1); [0.4, 0.6): none; and their mirror images
+    assert [(row.low, row.high, row.n) for row in table] == [
+        (0.0, 0.2, 2), (0.2, 0.4, 2), (0.6, 0.8, 2), (0.8, 1.0, 2),
+    ]  # fmt: skip
+    assert [row.predicted for row in table] == pytest.approx([0.1, 0.325, 0.675, 0.9])
+    assert [row.observed for row in table] == pytest.approx([0.125, 0.5, 0.5, 0.875])
+
+
+def test_calibration_error_is_the_weighted_mean_distance() -> None:
+    # (2·|0.1 - 0.125| + 2·|0.325 - 0.5|)·2 / 8 = (0.05 + 0.35)/4
+    assert calibration_error(calibration(GAPS, LABELS, bins=5)) == pytest.approx(0.1)
+    # A bin of three weighs three times one of one: (3·0.2 + 1·0.4)/4
+    assert calibration_error([Bin(0, 0.5, 3, 0.1, 0.3), Bin(0.5, 1, 1, 0.9, 0.5)]) == pytest.approx(0.25)
+
+
+def test_a_certain_prediction_lies_in_the_last_bin() -> None:
+    # σ(40) is 1 in double precision: it has no bin above it.
+    table = calibration([40.0], [1.0], bins=5)
+    assert [(row.low, row.n) for row in table] == [(0.0, 1), (0.8, 1)]
+    assert calibration_error(table) == pytest.approx(0, abs=1e-12)
+
+
+class Ranks:
+    """Stands in for two ranks of `RewardLearner`."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+
+    def update(self, positions: list[int]) -> list[tuple[float, float]]:
+        self.seen.append(list(positions))
+        return [(len(self.seen) / 4, 0.5)]
+
+    def rewards(self, positions: list[int]) -> list[tuple[float, float]]:
+        return [(float(i), float(i * i)) for i in positions]
+
+
+@pytest.fixture
+def ranks(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("trainers.reward_model.RewardLearner", Ranks)
+    return Here(Ranks(), Ranks())
+
+
+def test_training_updates_on_each_batch_and_reports_it(ranks: Here, tmp_path: Path) -> None:
+    run = Run(tmp_path, every=10, groups={}, state={})
+    train(run, ranks, 10, RewardModel(batch=4, epochs=2), seed=3)
+    plan = batches(10, 4, 2, seed=3)
+    # Each batch is shared between the two.
+    assert [first + second for first, second in zip(*(r.seen for r in ranks.subjects), strict=True)] == plan
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [(row["step"], row["loss"], row["grad_norm"], row["pairs"]) for row in rows] == [
+        (0, 0.25, 0.5, 4), (1, 0.5, 0.5, 6), (2, 0.75, 0.5, 4), (3, 1.0, 0.5, 6),
+    ]  # fmt: skip
+
+
+def test_gaps_of_held_out_pairs_keep_their_order(ranks: Here) -> None:
+    # i - i²
+    assert held_out_gaps(ranks, [3, 0, 2, 5]) == [-6.0, 0.0, -2.0, -20.0]

@@ -1,0 +1,269 @@
+"""A run over a toy whose whole state is a few numbers: resuming equals going on, and no kill leaves it without a checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.actors.examples import Here
+from trainers.run import Run, read_metrics
+from truing.errors import ConfigError
+
+
+class Counter:
+    """A learner of which one number is the state; its history depends on it."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+    def update(self) -> int:
+        self.value = (self.value * 31 + 7) % 1009
+        return self.value
+
+    def save(self, folder: Path) -> None:
+        (folder / "value").write_text(str(self.value))
+
+    def load(self, folder: Path) -> None:
+        self.value = int((folder / "value").read_text())
+
+
+class Cursor:
+    """State that the driver keeps."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def state(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def restore(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+class Trainer:
+    """A run of its own process, so to speak: everything is made anew."""
+
+    def __init__(self, folder: Path, every: int = 3) -> None:
+        self.learner, self.cursor, self.seen = Counter(), Cursor(), []
+        self.run = Run(
+            folder,
+            every=every,
+            groups={"learner": Here(self.learner)},
+            state={"cursor": self.cursor},
+            on_step=self.seen.append,
+        )
+
+    def steps(self, total: int, *, stop_in: int | None = None) -> list[int]:
+        """Train; in the middle of step `stop_in` the process ends."""
+        done: list[int] = []
+        for step in self.run.steps(total):
+            with self.run.time("update"):
+                value = self.learner.update()
+            self.cursor.position += 2
+            if step == stop_in:
+                break
+            self.run.report(loss=value / 8, parts={"a": float(step)})
+            done.append(step)
+        return done
+
+
+def without_timings(folder: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "timings"} for row in read_metrics(folder / "metrics.jsonl")]
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("checkpoint-*"))
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> list[dict[str, Any]]:
+    """Metrics of eight steps without a stop."""
+    Trainer(tmp_path / "whole").steps(8)
+    return without_timings(tmp_path / "whole")
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_step_writes_its_figures_and_timings(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path)
+    assert trainer.steps(2) == [0, 1]
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    # (1·31 + 7) mod 1009 = 38, (38·31 + 7) mod 1009 = 1185 - 1009 = 176; a loss is an eighth of it
+    assert [row["loss"] for row in rows] == [38 / 8, 176 / 8]
+    assert [row["step"] for row in rows] == [0, 1]
+    assert [row["parts"] for row in rows] == [{"a": 0.0}, {"a": 1.0}]
+    for row in rows:
+        assert row["timings"].keys() == {"update", "step"}
+        assert 0 <= row["timings"]["update"] <= row["timings"]["step"]
+    assert trainer.seen == rows
+
+
+def test_a_timer_adds_up_within_a_step_and_starts_again_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("trainers.run.time.perf_counter", lambda: float(next(clock)))
+    run = Run(tmp_path, every=10, groups={}, state={})
+    for step in run.steps(2):
+        for _ in range(2 - step):
+            with run.time("a"):
+                pass
+        run.report(loss=0.0)
+    timings = [row["timings"] for row in read_metrics(tmp_path / "metrics.jsonl")]
+    # The clock moves by 1 at each look. Step 0 looks at 0, 1-2, 3-4, 5; step 1 at 6, 7-8, 9.
+    assert timings == [{"a": 2.0, "step": 5.0}, {"a": 1.0, "step": 3.0}]
+
+
+def test_a_step_without_a_report_does_not_repeat_the_last_one(tmp_path: Path) -> None:
+    run = Run(tmp_path, every=10, groups={}, state={})
+    for step in run.steps(2):
+        if step == 0:
+            run.report(loss=1.0)
+    assert [row.get("loss") for row in read_metrics(tmp_path / "metrics.jsonl")] == [1.0, None]
+
+
+def test_metrics_that_are_not_there_or_not_whole(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    assert read_metrics(file) == []
+    # The process ended while it wrote the last line: even a part that ends in a brace is none.
+    for torn in ('{"step": 1, "lo', '{"step": 1, "parts": {"a": 1.0}', ""):
+        file.write_text('{"step": 0}\n' + torn)
+        assert read_metrics(file) == [{"step": 0}]
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop_in", [0, 2, 3, 4, 5, 7])
+def test_a_stopped_run_equals_an_uninterrupted_one(tmp_path: Path, whole: list[dict[str, Any]], stop_in: int) -> None:
+    folder = tmp_path / "stopped"
+    assert Trainer(folder).steps(8, stop_in=stop_in) == list(range(stop_in))
+    again = Trainer(folder)
+    # Checkpoints are written after steps 2 and 5.
+    first = stop_in // 3 * 3
+    assert again.steps(8) == list(range(first, 8))
+    assert without_timings(folder) == whole
+    assert again.cursor.position == 2 * 8
+    assert again.learner.value == whole[-1]["loss"] * 8
+
+
+def test_figures_of_steps_that_will_be_done_again_are_cut(tmp_path: Path) -> None:
+    Trainer(tmp_path).steps(8, stop_in=5)
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [0, 1, 2, 3, 4]
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+    steps = Trainer(tmp_path).run.steps(8)
+    assert next(steps) == 3
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [0, 1, 2]
+
+
+def test_figures_without_a_checkpoint_are_all_cut(tmp_path: Path) -> None:
+    Trainer(tmp_path).steps(8, stop_in=2)
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 2
+    assert next(Trainer(tmp_path).run.steps(8)) == 0
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_finished_run_has_no_steps_left(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
+    again = Trainer(tmp_path / "whole")
+    assert again.steps(8) == []
+    assert without_timings(tmp_path / "whole") == whole
+    # Its state is there all the same, for what comes after training.
+    assert again.learner.value == whole[-1]["loss"] * 8
+    assert again.cursor.position == 16
+
+
+def test_more_steps_go_on_from_the_end(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
+    assert Trainer(tmp_path / "short").steps(4) == [0, 1, 2, 3]
+    # The last step writes a checkpoint, whatever `every` says.
+    assert checkpoints(tmp_path / "short") == ["checkpoint-000004"]
+    assert Trainer(tmp_path / "short").steps(8) == [4, 5, 6, 7]
+    assert without_timings(tmp_path / "short") == whole
+
+
+def test_fewer_steps_than_done_are_refused_and_nothing_is_lost(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
+    folder = tmp_path / "whole"
+    message = rf"^{folder}: is at step 8 and 5 are asked; give steps=8 or more, or a new name$"
+    with pytest.raises(ConfigError, match=message):
+        Trainer(folder).steps(5)
+    assert without_timings(folder) == whole
+    assert Trainer(folder).steps(8) == []
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_one_checkpoint_is_kept_with_groups_and_state_together(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path)
+    trainer.steps(8)
+    assert checkpoints(tmp_path) == ["checkpoint-000008"]
+    folder = tmp_path / "checkpoint-000008"
+    assert json.loads((folder / "state.json").read_text()) == {"done": 8, "state": {"cursor": {"position": 16}}}
+    assert (folder / "learner" / "value").read_text() == str(trainer.learner.value)
+
+
+def test_what_a_kill_left_unfinished_is_ignored_and_removed(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
+    folder = tmp_path / "killed"
+    Trainer(folder).steps(8, stop_in=4)
+    part = folder / "checkpoint-000006.part"
+    shutil.copytree(folder / "checkpoint-000003", part)
+    (part / "learner" / "value").write_text("half")
+    (part / "state.json").unlink()
+    assert Trainer(folder).steps(8) == [3, 4, 5, 6, 7]
+    assert not part.exists()
+    assert without_timings(folder) == whole
+
+
+def test_of_two_checkpoints_the_later_counts(tmp_path: Path, whole: list[dict[str, Any]]) -> None:
+    # Killed between the new one's arrival and the old one's removal.
+    folder = tmp_path / "killed"
+    Trainer(folder).steps(8, stop_in=4)
+    shutil.copytree(folder / "checkpoint-000003", tmp_path / "older")
+    Trainer(folder).steps(8, stop_in=7)
+    shutil.copytree(tmp_path / "older", folder / "checkpoint-000003")
+    assert checkpoints(folder) == ["checkpoint-000003", "checkpoint-000006"]
+    assert Trainer(folder).steps(8) == [6, 7]
+    assert without_timings(folder) == whole
+    assert checkpoints(folder) == ["checkpoint-000008"]
+
+
+@pytest.mark.parametrize("fault", ["save", "state", "rename"])
+def test_the_old_checkpoint_stays_until_the_new_one_is_there(
+    tmp_path: Path, whole: list[dict[str, Any]], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "full"
+    Trainer(folder).steps(8, stop_in=4)
+    trainer = Trainer(folder)
+    target = {"save": trainer.learner, "state": trainer.cursor, "rename": Path}[fault]
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(target, fault, full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.steps(8)
+    monkeypatch.undo()
+    # The new one is there in part: it was to come after step 5.
+    assert checkpoints(folder) == ["checkpoint-000003", "checkpoint-000006.part"]
+    assert Trainer(folder).steps(8) == [3, 4, 5, 6, 7]
+    assert without_timings(folder) == whole
+
+
+def test_the_old_checkpoint_is_removed_after_the_new_one_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(tmp_path)
+    seen: list[list[str]] = []
+    rmtree = shutil.rmtree
+
+    def look(path: Path, **options: Any) -> None:
+        if path.exists():
+            seen.append(checkpoints(tmp_path))
+        rmtree(path, **options)
+
+    monkeypatch.setattr("trainers.run.shutil.rmtree", look)
+    trainer.steps(6)
+    assert seen == [["checkpoint-000003", "checkpoint-000006"]]
