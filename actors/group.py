@@ -263,6 +263,8 @@ def translated(error: RayError) -> str:
         return "the process was killed for lack of memory: lower token_budget, max_sequences or the number of actors"
     if "node" in text and ("died" in text or "dead" in text) and "worker process has died" not in text:
         return "its node was lost"
+    if "raised in its creation task" in text:
+        return f"it could not be started ({str(error).strip().splitlines()[-1].strip()[:300]})"
     if isinstance(error, (RayActorError, WorkerCrashedError)):
         return f"the process died ({text[:300]})"
     return text[:300]

@@ -80,6 +80,11 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
     }
     try:
         commands[name](study)
+    except KeyboardInterrupt:
+        # Here, not in `main`: Typer would turn it into a return value.
+        print("truing: stopped; run the same command again to go on from what is stored", file=sys.stderr, flush=True)
+        # At once: threads of a stopped engine must not hold the exit up.
+        os._exit(130)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
@@ -103,9 +108,7 @@ def main() -> None:
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("truing: stopped; run the same command again to go on from what is stored", file=sys.stderr, flush=True)
-        # At once: threads of a stopped engine must not hold the exit up.
-        os._exit(130)
+        sys.exit(130)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             print(f"truing: {error.format_message().rstrip('.')}; see truing --help", file=sys.stderr)  # pyright: ignore[reportAttributeAccessIssue]

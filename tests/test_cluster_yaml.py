@@ -2,7 +2,6 @@
 
 import copy
 import re
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -118,19 +117,9 @@ def test_shell_can_read_every_command(prepared: dict[str, Any]):
         subprocess.run(["bash", "-n", "-c", command], check=True)
 
 
-def test_sync_leaves_local_things_behind(written: dict[str, Any], tmp_path: Path):
+def test_sync_leaves_local_things_behind(written: dict[str, Any]):
     for name in written["rsync_filter"]:
         # rsync does not know git's exceptions.
         assert not [line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if line.startswith("!")]
-    if shutil.which("rsync") is None:
-        pytest.skip("rsync is not installed")
-    here, there = tmp_path / "here", tmp_path / "there"
-    for path in (".git/HEAD", ".venv/bin/python", "runs/demo/report.html", "truing/data/demo/prompts.jsonl", "build/x"):
-        (here / path).parent.mkdir(parents=True, exist_ok=True)
-        (here / path).touch()
-    shutil.copy(ROOT / ".gitignore", here)
-    options = [f"--exclude={pattern}" for pattern in written["rsync_exclude"]]
-    options += [f"--filter=dir-merge,- {name}" for name in written["rsync_filter"]]
-    subprocess.run(["rsync", "-az", *options, f"{here}/", f"{there}/"], check=True)
-    synced = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()}
-    assert synced == {".gitignore", "truing/data/demo/prompts.jsonl"}
+    ignored = {*written["rsync_exclude"], *(ROOT / ".gitignore").read_text(encoding="utf-8").split()}
+    assert {".venv/", "/runs/", "__pycache__/"} <= ignored

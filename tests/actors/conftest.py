@@ -1,4 +1,4 @@
-"""One small Ray cluster and the ranks' processes, for all tests of the actors; gone before other tests start."""
+"""One small Ray cluster for all tests of the actors; gone before other tests start."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ def cluster(environment: None) -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def worlds(cluster: None) -> Iterator[dict[int, Any]]:
     """Groups of `Room`s by the number of their ranks: 1 in this process, 2 and 4 as real actors."""
     from actors.group import ActorGroup, Needs

@@ -168,5 +168,7 @@ def test_a_fault_found_while_loading_arrives_as_itself(tmp_path: Path):
 def test_an_engine_that_cannot_be_started_ends_the_pass_in_one_line(tmp_path: Path):
     with pytest.raises(ActorDied) as caught:
         run(tmp_path, 2, workers.double, make=partial(workers.fail_to_start, tmp_path))
-    expected = "worker: cannot be started: ValueError: Model architectures ['X'] are not supported for now"
-    assert str(caught.value) == expected
+    assert str(caught.value) == (
+        "worker: cannot be started (ValueError: Model architectures ['X'] are not supported for now);"
+        " give a model that the engine can load"
+    )
