@@ -5,27 +5,32 @@ Only the backbone of the Hugging Face model is called; the LM head meets respons
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from truing.algorithms.logprobs import chunked_logprobs
 from truing.data.batches import Padded
 from truing.errors import ConfigError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 HEAD_FILE = "scalar_head.safetensors"
 SCALE_FILE = "scale.json"
 
 
-def load_causal(folder: str, revision: str | None = None) -> PreTrainedModel:
+def load_causal(folder: str, revision: str | None = None) -> "PreTrainedModel":
     """A causal language model with float32 master weights.
 
     Raises:
         ConfigError: the folder or Hub name holds no such model.
     """
+    # Seconds to import: not for a driver, which loads no model.
+    from transformers import AutoModelForCausalLM
+
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, revision=revision, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
@@ -34,7 +39,7 @@ def load_causal(folder: str, revision: str | None = None) -> PreTrainedModel:
     return cast("PreTrainedModel", model)
 
 
-def backbone(model: PreTrainedModel) -> nn.Module:
+def backbone(model: "PreTrainedModel") -> nn.Module:
     """The model below its LM head."""
     return model.get_submodule(model.base_model_prefix)
 
@@ -47,7 +52,7 @@ def _hidden(body: nn.Module, batch: Padded) -> Tensor:
 class TokenLogprobs(nn.Module):
     """Log-probs and entropies of the response tokens of a batch, flat, row by row."""
 
-    def __init__(self, model: PreTrainedModel, temperature: float) -> None:
+    def __init__(self, model: "PreTrainedModel", temperature: float) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
@@ -64,7 +69,7 @@ class TokenLogprobs(nn.Module):
 class ScalarHead(nn.Module):
     """A scalar for each position: reward at the last token, or value before each response token."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
         self.body = backbone(model)
         self.head = nn.Linear(model.config.hidden_size, 1, bias=False)

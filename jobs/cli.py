@@ -99,6 +99,8 @@ def main() -> None:
     """Run; turn every fault that has a remedy into one line and an exit code."""
     from truing.errors import TruingError
 
+    # Set, not inherited: a script's background job is started with SIGINT ignored.
+    signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(standalone_mode=False)

@@ -1,7 +1,6 @@
 """Bad input gets one clear line, a non-zero exit, and nothing is lost. Each line is shown here."""
 
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from jobs.cluster import check_capacity
 from jobs.context import Context
 from tests.jobs.conftest import LEARN, Call
-from tests.jobs.drive import Outcome, truing, write_lines
+from tests.jobs.drive import Outcome, write_lines
 from truing.config.load import load_study
 from truing.errors import ShortOfResources, TruingError
 
@@ -149,18 +148,6 @@ def test_weights_that_are_damaged(cli: Call, small: list[str], tiny: str, tmp_pa
         assert line.endswith("copy or save the model again")
 
 
-def test_a_model_of_another_kind(small: list[str], tiny: str, tmp_path: Path):
-    """A real process: that a model is none that can be trained is found out by the actor that is to load it."""
-    folder = Path(shutil.copytree(tiny, tmp_path / "model"))
-    config = json.loads((folder / "config.json").read_text())
-    changed = {"model_type": "dpr", "architectures": ["DPRReader"]}
-    (folder / "config.json").write_text(json.dumps(config | changed))
-    done = truing(tmp_path, "label", str(LEARN), *small, f"storage={tmp_path}", f"model.path={folder}")
-    line = one_line(done, 4)
-    assert line.startswith("worker: cannot be started ("), done.tail()
-    assert line.endswith("); give a model that the engine can load")
-
-
 def test_an_actor_of_rl_that_cannot_load():
     from ray.exceptions import ActorDiedError, RayTaskError
 
@@ -175,10 +162,10 @@ def test_an_actor_of_rl_that_cannot_load():
 # --- resources ---------------------------------------------------------------------------------------
 
 
-def test_more_ranks_than_the_machine_has_cpus(tmp_path: Path, small: list[str]):
-    """A real process: it is refused at once, and does not wait for what never comes."""
+def test_more_ranks_than_the_machine_has_cpus(cli: Call, small: list[str], tmp_path: Path):
+    """Refused before a cluster is started, instead of waiting for what never comes."""
     have = os.cpu_count() or 1
-    done = truing(tmp_path, "train", str(LEARN), *small, f"storage={tmp_path}", "policy.learner.ranks=640")
+    done = cli("train", str(LEARN), *small, f"storage={tmp_path}", "policy.learner.ranks=640")
     line = one_line(done, 3)
     assert line.startswith(
         f"policy.learner: asks for 640 x 2 = 1280 CPUs and the cluster has {have} ({1280 - have} short);"

@@ -44,7 +44,7 @@ def test_every_step_is_reported_in_full(learned: Trained):
     assert [row["version"] for row in learned.rows] == list(range(24))
     assert len({row["checksum"] for row in learned.rows}) == 24
     assert all(math.isfinite(value) for row in learned.rows for value in row.values() if isinstance(value, float))
-    assert [row["parts"]["pattern"] for row in learned.rows] == [row["reward"] for row in learned.rows]
+    assert [list(row["parts"].values()) for row in learned.rows] == [[row["reward"]] for row in learned.rows]
 
 
 def test_a_finished_run_keeps_its_model_and_no_checkpoint(learned: Trained):
