@@ -9,15 +9,17 @@ from collections.abc import Callable
 
 import torch
 
-from actors.engine import Engine, engine_environment
+from actors.engine import engine_environment
 from actors.learner import Seat, free_address, learner_environment
 from actors.policy import Policy
+from actors.rollout import RolloutEngine
 from jobs.models import model_folder
 from jobs.progress import Cell, print_table
 from truing.algorithms.losses import policy_gradient
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Learner, Model
-from truing.records import Rollout
+from truing.config.stages import Sampling
+from truing.records import Prompt, Rollout
 
 PROMPT = list(range(1000, 1096))
 Rows = list[tuple[Cell, ...]]
@@ -39,15 +41,15 @@ def matmul_rate() -> float:
 
 def engine_rows() -> Rows:
     """Generation by batch size, and labels with the shared prefix cached or not."""
-    from vllm import SamplingParams
-
-    settings = EngineSettings()
-    engine = Engine(model_folder("demo"), Model(context=640), settings)
+    asked = [Prompt(str(i), f"Tell me what you know about the number {i}.", "any", "id") for i in range(32)]
+    rollout = RolloutEngine(model_folder("demo"), Model(context=640), EngineSettings(), Sampling(max_tokens=32), asked)
     rows: Rows = []
     for batch in (1, 8, 32):
-        params = [SamplingParams(max_tokens=32, seed=i, ignore_eos=True) for i in range(batch)]
-        spent = seconds(lambda n=batch, p=params: engine.run([PROMPT] * n, p))
-        rows.append((f"generate, batch {batch}", batch * 32 / spent, "tokens/s", None))
+        keys, drawn = [prompt.id for prompt in asked[:batch]], []
+        spent = seconds(lambda k=keys, d=drawn: d.extend(rollout.generate(k, completions=1, seed=0, step=0)))
+        tokens = sum(len(group[0].tokens) for group in drawn)
+        rows.append((f"generate, batch {batch}", tokens / spent, "tokens/s", None))
+    engine = rollout._engine
     judged = [PROMPT * 2 + list(range(2000 + 64 * i, 2064 + 64 * i)) for i in range(32)]
     engine.forget()
     apart = seconds(lambda: [(engine.forget(), engine.next_token_logprobs([p], [33, 34])) for p in judged])

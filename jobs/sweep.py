@@ -40,7 +40,9 @@ class Worker:
             # What an engine says of a model that it cannot load; the worker's log has the whole of it.
             logging.getLogger(__name__).exception("the actor cannot be started")
             lost = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
-            self._fault = _named(ActorDied(f"worker: cannot be started ({lost.reason}); give a model that the engine can load"))
+            self._fault = _named(
+                ActorDied(f"worker: cannot be started ({lost.reason}); give a model that the engine can load")
+            )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Answer one batch. Only outcomes leave the worker, and the fault that ends the pass, if there is one."""
