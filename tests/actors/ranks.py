@@ -91,6 +91,9 @@ class Meeting:
     def meet(self, *, dies: int = -1, refuses: int = -1) -> float:
         """Sum over the ranks of (rank + 1)."""
         if self.seat.rank == dies:
+            # Its connections are gone before the process is: the others hear of that first.
+            dist.destroy_process_group()
+            time.sleep(1)
             os._exit(1)
         if self.seat.rank == refuses:
             raise ConfigError(f"rank {refuses}: does not want to; ask it later")

@@ -170,7 +170,7 @@ def meeting(cluster: None) -> Iterator[ActorGroup[Meeting]]:
 
 
 def test_a_rank_that_dies_takes_its_group_down_with_the_cause(meeting: ActorGroup[Meeting]) -> None:
-    # Rank 0 sees a broken connection at once: that is not what happened.
+    # Rank 0 answers first, with a broken connection: that is not what happened.
     with pytest.raises(ActorDied, match=r"^meeting: meet: the process died \(.*run the same command again to go on"):
         meeting.broadcast(Meeting.meet, dies=1)
 
