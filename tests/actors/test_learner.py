@@ -185,9 +185,10 @@ def test_a_resumed_update_equals_the_uninterrupted_one_bit_for_bit(
     worlds: dict[int, Any], world: int, stage: int, batch: Batch, tiny: str, other_tiny: str, tmp_path: Path
 ) -> None:
     group = worlds[world]
-    settings = LEARNER.model_copy(update={"zero_stage": stage, "warmup_steps": 4, "weight_decay": 0.1})
+    settings = LEARNER.model_copy(update={"zero_stage": stage, "warmup_steps": 6, "weight_decay": 0.1})
     group.broadcast(Room.make, policy(tiny, settings))
-    update(group, batch)
+    for _ in range(3):
+        update(group, batch)
     parameters(group, tmp_path / "middle")
     last = [update(group, batch) for _ in range(2)]
     end = parameters(group, tmp_path / "end")
