@@ -79,15 +79,20 @@ class Engine:
         requests = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
         return self._llm.generate(requests, list(params), use_tqdm=False)
 
-    def next_token_logprobs(self, prompts: Sequence[list[int]], tokens: Sequence[int]) -> list[dict[int, float]]:
-        """Log-probability, in nats, of each of `tokens` right after each prompt."""
+    def next_token_logprobs(
+        self, prompts: Sequence[list[int]], tokens: Sequence[Sequence[int]]
+    ) -> list[dict[int, float]]:
+        """Log-probability, in nats, of each of its `tokens` right after each prompt."""
         from vllm import SamplingParams
 
-        params = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(tokens), detokenize=False)
+        params = [
+            SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(wanted), detokenize=False)
+            for wanted in tokens
+        ]
         found: list[dict[int, float]] = []
-        for output in self.run(prompts, [params] * len(prompts)):
+        for output, wanted in zip(self.run(prompts, params), tokens, strict=True):
             position = (output.outputs[0].logprobs or [{}])[0]
-            found.append({token: position[token].logprob for token in tokens})
+            found.append({token: position[token].logprob for token in wanted})
         return found
 
     def sequence_logprobs(self, prompt: list[int], response: list[int]) -> list[float]:

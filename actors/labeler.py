@@ -39,7 +39,7 @@ class Labeler:
             where = [i for i, pair in enumerate(both) if self.template(pair.domain) == template]
             one, two = (self._label_token(template, label) for label in template.labels)
             prompts = [self._tokens(template, both[i].prompt, both[i].first, both[i].second) for i in where]
-            for i, found in zip(where, self._ask(prompts, [one, two]), strict=True):
+            for i, found in zip(where, self._ask(prompts, [[one, two]] * len(prompts)), strict=True):
                 answers[i] = found if isinstance(found, Failed) else _verdict(found[one], found[two])
         return list(zip(answers[::2], answers[1::2], strict=True))
 
@@ -48,10 +48,12 @@ class Labeler:
         digits = {label: self._label_token(template, label) for label in template.labels[:9]}
         zero = self._label_token(template, "0")
         prompts = [self._tokens(template, prompt, response) for prompt, response in texts]
-        first = self._ask(prompts, list(digits.values()))
-        after_one = self._ask([[*prompt, digits["1"]] for prompt in prompts], [zero])
+        # The digit, and whether a 1 goes on to be a 10: side by side, so that the second finds the first's prefix cached.
+        longer = [[*prompt, digits["1"]] for prompt in prompts]
+        both = [asked for pair in zip(prompts, longer, strict=True) for asked in pair]
+        answers = self._ask(both, [list(digits.values()), [zero]] * len(prompts))
         scores: list[float | Failed] = []
-        for digit, ten in zip(first, after_one, strict=True):
+        for digit, ten in zip(answers[::2], answers[1::2], strict=True):
             if isinstance(digit, Failed) or isinstance(ten, Failed):
                 scores.append(digit if isinstance(digit, Failed) else Failed("no room for the second digit of 10"))
                 continue
@@ -59,8 +61,8 @@ class Labeler:
             scores.append(to_unit_interval(expected_score(likelihoods)))
         return scores
 
-    def _ask(self, prompts: list[list[int]], tokens: list[int]) -> list[dict[int, float] | Failed]:
-        """Next-token log-probs of each prompt that fits; the others are `Failed`."""
+    def _ask(self, prompts: list[list[int]], tokens: list[list[int]]) -> list[dict[int, float] | Failed]:
+        """Log-probs of its tokens right after each prompt that fits; the others are `Failed`."""
         room = self._engine.context - 1
         answers: list[dict[int, float] | Failed] = [
             Failed(f"judge prompt has {len(prompt)} tokens; {room} fit the context") for prompt in prompts
@@ -68,7 +70,7 @@ class Labeler:
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= room]
         # The cache is emptied first, so that an answer does not depend on what was asked earlier in the process.
         self._engine.forget()
-        found = self._engine.next_token_logprobs([prompts[i] for i in fitting], tokens)
+        found = self._engine.next_token_logprobs([prompts[i] for i in fitting], [tokens[i] for i in fitting])
         for i, answer in zip(fitting, found, strict=True):
             answers[i] = answer
         return answers

@@ -13,6 +13,13 @@ from truing.config.study import Study
 from truing.errors import ShortOfResources
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCAL_SETUP = {"worker_process_setup_hook": "jobs.worker_setup.end_with_parent"}
+LOCAL_SYSTEM = {
+    # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
+    "max_direct_call_object_size": 1 << 20,
+    # Workers that are started before anybody needs one have no use for this run's environment.
+    "prestart_worker_first_driver": False,
+}
 
 
 @contextmanager
@@ -51,9 +58,8 @@ def connect(study: Study) -> None:
             include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={"env_vars": environment},
-            # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
-            _system_config={"max_direct_call_object_size": 1 << 20} if local else None,
+            runtime_env={"env_vars": environment} | (LOCAL_SETUP if local else {}),
+            _system_config=LOCAL_SYSTEM if local else None,
         )
     # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
     signal.signal(signal.SIGTERM, on_terminate)

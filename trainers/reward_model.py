@@ -22,7 +22,7 @@ from truing.records import derived_seed
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Held-out pairs whose predicted P(chosen) lies in [low, high): how often people or the labeler agreed."""
+    """Held-out pairs whose preferred response has P in [low, high): how often people or the labeler prefer it too."""
 
     low: float
     high: float
@@ -63,16 +63,19 @@ def accuracy(gaps: Sequence[float], labels: Sequence[float], seed: int) -> Inter
 
 
 def calibration(gaps: Sequence[float], labels: Sequence[float], bins: int = 5) -> list[Bin]:
-    """Predicted against observed P(chosen); each pair is entered in both orders, so that the curve is symmetric."""
-    predicted = [1 / (1 + math.exp(-sign * gap)) for gap in gaps for sign in (1, -1)]
-    observed = [p for label in labels for p in (label, 1 - label)]
-    place = [min(int(p * bins), bins - 1) for p in predicted]
+    """Confidence in the response with the higher reward, σ(|gap|), against how often that is the better one.
+
+    Over [0.5, 1]: a pair and its swap are the same entry. (Over [0, 1] both would be in it, and cancel in the middle bin.)
+    """
+    predicted = [1 / (1 + math.exp(-abs(gap))) for gap in gaps]
+    observed = [0.5 if gap == 0 else p if gap > 0 else 1 - p for gap, p in zip(gaps, labels, strict=True)]
+    place = [min(int((p - 0.5) * 2 * bins), bins - 1) for p in predicted]
     table: list[Bin] = []
     for i in range(bins):
         inside = [j for j, at in enumerate(place) if at == i]
         if inside:
             means = (float(np.mean([column[j] for j in inside])) for column in (predicted, observed))
-            table.append(Bin(i / bins, (i + 1) / bins, len(inside), *means))
+            table.append(Bin(0.5 + i / bins / 2, 0.5 + (i + 1) / bins / 2, len(inside), *means))
     return table
 
 

@@ -54,37 +54,42 @@ LABELS = [1.0, 1.0, 0.0, 0.25]
 
 
 def test_calibration_by_hand() -> None:
-    # Predicted 0.9, 0.7, 0.65, 0.1 and, in the other order, 0.1, 0.3, 0.35, 0.9; labels 1, 1, 0, ¼ and 0, 0, 1, ¾.
-    #   [0, ½): predicted 0.1 (¼), 0.1 (0), 0.3 (0), 0.35 (1): means 0.85/4, 1.25/4
-    #   [½, 1): the mirror image: 1 - 0.2125, 1 - 0.3125
+    # P(chosen) 0.9, 0.7, 0.65, 0.1 with labels 1, 1, 0, ¼: the preferred response has P 0.9, 0.7, 0.65, 0.9 and is the
+    # better one with 1, 1, 0, ¾.
+    #   [½, ¾): 0.7 (1), 0.65 (0): means 0.675, 0.5;   [¾, 1]: 0.9 (1), 0.9 (¾): means 0.9, 0.875
     assert calibration(GAPS, LABELS, bins=2) == [
-        Bin(0.0, 0.5, 4, pytest.approx(0.2125), pytest.approx(0.3125)),
-        Bin(0.5, 1.0, 4, pytest.approx(0.7875), pytest.approx(0.6875)),
+        Bin(0.5, 0.75, 2, pytest.approx(0.675), pytest.approx(0.5)),
+        Bin(0.75, 1.0, 2, pytest.approx(0.9), pytest.approx(0.875)),
     ]
 
 
+def test_calibration_is_the_same_for_swapped_pairs() -> None:
+    assert calibration([-g for g in GAPS], [1 - p for p in LABELS]) == calibration(GAPS, LABELS)
+
+
 def test_empty_bins_are_left_out() -> None:
-    table = calibration(GAPS, LABELS, bins=5)
-    # [0, 0.2): 0.1 (¼), 0.1 (0); [0.2, 0.4): 0.3 (0), 0.35 (1); [0.4, 0.6): none; and their mirror images
-    assert [(row.low, row.high, row.n) for row in table] == [
-        (0.0, 0.2, 2), (0.2, 0.4, 2), (0.6, 0.8, 2), (0.8, 1.0, 2),
-    ]  # fmt: skip
-    assert [row.predicted for row in table] == pytest.approx([0.1, 0.325, 0.675, 0.9])
-    assert [row.observed for row in table] == pytest.approx([0.125, 0.5, 0.5, 0.875])
+    # [0.5, 0.625): none; [0.625, 0.75): 0.7, 0.65; [0.75, 0.875): none; [0.875, 1]: 0.9, 0.9
+    table = calibration(GAPS, LABELS, bins=4)
+    assert [(row.low, row.high, row.n) for row in table] == [(0.625, 0.75, 2), (0.875, 1.0, 2)]
 
 
 def test_calibration_error_is_the_weighted_mean_distance() -> None:
-    # (2·|0.1 - 0.125| + 2·|0.325 - 0.5|)·2 / 8 = (0.05 + 0.35)/4
-    assert calibration_error(calibration(GAPS, LABELS, bins=5)) == pytest.approx(0.1)
+    # (2·|0.675 - 0.5| + 2·|0.9 - 0.875|) / 4 = (0.35 + 0.05) / 4
+    assert calibration_error(calibration(GAPS, LABELS, bins=2)) == pytest.approx(0.1)
     # A bin of three weighs three times one of one: (3·0.2 + 1·0.4)/4
-    assert calibration_error([Bin(0, 0.5, 3, 0.1, 0.3), Bin(0.5, 1, 1, 0.9, 0.5)]) == pytest.approx(0.25)
+    assert calibration_error([Bin(0.5, 0.75, 3, 0.6, 0.8), Bin(0.75, 1, 1, 0.9, 0.5)]) == pytest.approx(0.25)
+
+
+def test_timid_predictions_that_come_true_have_an_error() -> None:
+    # P = 0.51 and always right: |0.51 - 1|. (Entered in both orders, the middle bin would say 0.)
+    gap = math.log(0.51 / 0.49)
+    assert calibration_error(calibration([gap, -gap], [1.0, 0.0])) == pytest.approx(0.49)
 
 
 def test_a_certain_prediction_lies_in_the_last_bin() -> None:
     # σ(40) is 1 in double precision: it has no bin above it.
-    table = calibration([40.0], [1.0], bins=5)
-    assert [(row.low, row.n) for row in table] == [(0.0, 1), (0.8, 1)]
-    assert calibration_error(table) == pytest.approx(0, abs=1e-12)
+    table = calibration([40.0, 0.0], [1.0, 1.0], bins=5)
+    assert [(row.low, row.n, row.observed) for row in table] == [(0.5, 1, 0.5), (0.9, 1, 1.0)]
 
 
 class Ranks:
