@@ -30,7 +30,6 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
     return common | {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(settings.cache_gb))),
         "OMP_NUM_THREADS": str(settings.cpus),
         **KEPT_MEMORY,
     }
@@ -44,7 +43,8 @@ class Engine:
         from vllm import LLM
 
         # The CPU build's own block of 128 tokens is longer than most shared prefixes; 32 is the least it takes.
-        on_gpu, on_cpu = {"gpu_memory_utilization": settings.gpu_memory_share}, {"block_size": 32}
+        on_gpu = {"gpu_memory_utilization": settings.gpu_memory_share}
+        on_cpu = {"block_size": 32, "kv_cache_memory_bytes": int(settings.cache_gb * 2**30)}
         placement: dict[str, Any] = on_gpu if settings.gpus else on_cpu
         self._llm = LLM(
             folder,
@@ -53,7 +53,7 @@ class Engine:
             max_model_len=model.context,
             max_num_seqs=settings.max_sequences,
             enforce_eager=settings.eager,
-            enable_prefix_caching=True,
+            enable_prefix_caching=settings.prefix_caching,
             # A prompt is never split over two steps: the CPU build cannot take back a seeded request's random draw.
             enable_chunked_prefill=False,
             max_num_batched_tokens=max(model.context, settings.batch_tokens),
@@ -63,6 +63,7 @@ class Engine:
             **placement,
         )
         self.context = model.context
+        self._read = self._cached = 0
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -77,7 +78,15 @@ class Engine:
         from vllm.inputs import TokensPrompt
 
         requests = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
-        return self._llm.generate(requests, list(params), use_tqdm=False)
+        outputs = self._llm.generate(requests, list(params), use_tqdm=False)
+        self._read += sum(map(len, prompts))
+        self._cached += sum(output.num_cached_tokens or 0 for output in outputs)
+        return outputs
+
+    @property
+    def cached_share(self) -> float:
+        """Share of the prompt tokens so far whose keys and values were in the prefix cache."""
+        return self._cached / self._read if self._read else 0.0
 
     def next_token_logprobs(
         self, prompts: Sequence[list[int]], tokens: Sequence[Sequence[int]]
@@ -94,6 +103,15 @@ class Engine:
             position = (output.outputs[0].logprobs or [{}])[0]
             found.append({token: position[token].logprob for token in wanted})
         return found
+
+    def texts(
+        self, prompts: Sequence[list[int]], max_tokens: int, temperature: float, seeds: Sequence[int]
+    ) -> list[tuple[str, int]]:
+        """A decoded reply to each prompt, with its number of tokens."""
+        from vllm import SamplingParams
+
+        params = [SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed) for seed in seeds]
+        return [(out.outputs[0].text, len(out.outputs[0].token_ids)) for out in self.run(prompts, params)]
 
     def sequence_logprobs(self, prompt: list[int], response: list[int]) -> list[float]:
         """Log-probability, in nats at temperature 1, of each token of a given response."""

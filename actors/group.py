@@ -135,9 +135,9 @@ class ActorGroup(Generic[A]):
         """
         total = sum(columns[0].sizes) if isinstance(columns[0], Pending) else len(columns[0])
         sizes = split_sizes(total, len(self._hosts))
-        shares = [_shares(column, sizes) for column in columns]
+        split = [shares(column, sizes) for column in columns]
         refs = [
-            host.call.remote(function, *(share[i] for share in shares), **common) for i, host in enumerate(self._hosts)
+            host.call.remote(function, *(share[i] for share in split), **common) for i, host in enumerate(self._hosts)
         ]
         return Pending(tuple(refs), sizes, self._what(function), self._needs.call_deadline)
 
@@ -183,15 +183,16 @@ def split_sizes(total: int, parts: int) -> tuple[int, ...]:
     return tuple(total // parts + (i < total % parts) for i in range(parts))
 
 
-def _shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) -> list[Any]:
+def shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) -> list[Any]:
+    """A column in consecutive shares of these sizes; what is pending stays where it is."""
     if isinstance(column, Pending):
         if sum(column.sizes) != sum(sizes):
             raise ValueError(f"columns of {sum(sizes)} and {sum(column.sizes)} items cannot be scattered together")
         if column.sizes == sizes:
             return list(column.shards)
         split = ray.remote(_split).options(num_returns=len(sizes), num_cpus=0)
-        shares: Any = split.remote(sizes, *column.shards)
-        return [shares] if len(sizes) == 1 else shares
+        parts: Any = split.remote(sizes, *column.shards)
+        return [parts] if len(sizes) == 1 else parts
     if len(column) != sum(sizes):
         raise ValueError(f"columns of {sum(sizes)} and {len(column)} items cannot be scattered together")
     starts = [sum(sizes[:i]) for i in range(len(sizes))]

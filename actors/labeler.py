@@ -1,95 +1,169 @@
-"""The AI labeler: a vLLM engine as judge. It asks both orders and reads the log-probs of the label strings."""
+"""The AI labeler (Lee et al., RLAIF, arXiv 2309.00267): ask both orders, read the verdicts, agree or say why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from actors.engine import Engine
-from truing.config.roles import Engine as EngineSettings
-from truing.config.roles import Model
-from truing.data.chat import load_tokenizer, prompt_tokens
-from truing.errors import ConfigError
-from truing.labeling.consensus import OrderedLogprobs, expected_score, string_likelihoods, to_unit_interval
+from actors.judge import Judge, question_seed
+from truing.config.labeling import Style
+from truing.labeling.asking import Asking, Judgement
+from truing.labeling.consensus import OrderedLogprobs, expected_score, p_yes, self_consistent, to_unit_interval
+from truing.labeling.likelihoods import Likelihoods
+from truing.labeling.questions import (
+    Question,
+    after_rationale,
+    comparison,
+    explanation,
+    grading,
+    incorporation,
+    steps_request,
+)
 from truing.labeling.templates import Template
-from truing.records import Failed, Pair, Unparsable
+from truing.labeling.verdicts import ordered, pairwise_verdict, rating
+from truing.records import Failed, NotAsked, Pair, Unparsable
 
-Verdict = OrderedLogprobs | Unparsable | Failed
-"""What comes of one question: label log-probs, a reply without a verdict, or no reply."""
+Missing = Unparsable | Failed | NotAsked
+"""Why there is no answer: a reply without a verdict, no reply, or a labeler that had stopped."""
+
+REPLY_TOKENS = 384
+"""Longest reply that holds a verdict or a rating somewhere in it."""
+STEPS_TOKENS = 256
+"""Longest evaluation steps."""
 
 
 class Labeler:
-    """One engine that compares (pairwise) and scores (1-10)."""
+    """A judge that is asked in the forms of the papers. Each question stands alone, whatever else is in the batch."""
 
-    def __init__(self, folder: str, model: Model, settings: EngineSettings, templates: Mapping[str, Template]) -> None:
-        """`templates` by domain; `*` serves the domains that are not named."""
-        self._tokenizer = load_tokenizer(folder, model.revision)
-        self._engine = Engine(folder, model, settings)
-        self._templates = dict(templates)
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
 
-    def template(self, domain: str) -> Template:
-        """The template of a domain."""
-        return self._templates.get(domain) or self._templates["*"]
-
-    def compare(self, pairs: Sequence[Pair]) -> list[tuple[Verdict, Verdict]]:
-        """The verdicts on each pair as given, and with its responses swapped.
-
-        A pair that does not fit the judge's context fails alone.
-        """
+    def compare(self, pairs: Sequence[Pair], asking: Asking) -> list[Judgement | Missing]:
+        """Both orders of each pair (section 2.1.1). A pair with an order that has no verdict has none as a whole."""
+        self.judge.begin()
         both = [ordered for pair in pairs for ordered in (pair, pair.swap())]
-        answers: list[Verdict] = [Failed("not asked")] * len(both)
-        for template in {self.template(pair.domain) for pair in both}:
-            where = [i for i, pair in enumerate(both) if self.template(pair.domain) == template]
-            one, two = (self._label_token(template, label) for label in template.labels)
-            prompts = [self._tokens(template, both[i].prompt, both[i].first, both[i].second) for i in where]
-            for i, found in zip(where, self._ask(prompts, [[one, two]] * len(prompts)), strict=True):
-                answers[i] = found if isinstance(found, Failed) else _verdict(found[one], found[two])
-        return list(zip(answers[::2], answers[1::2], strict=True))
+        if asking.style.rationales:
+            verdicts, rationales = self._explained(both, asking)
+        else:
+            verdicts, rationales = self._at_once(both, asking), [()] * len(both)
+        return [
+            _judgement(verdicts[i], verdicts[i + 1], rationales[i], rationales[i + 1]) for i in range(0, len(both), 2)
+        ]
 
-    def score(self, texts: Sequence[tuple[str, str]], template: Template) -> list[float | Failed]:
-        """Expected 1-10 score of each (prompt, response), mapped to [-1, 1] (direct RLAIF)."""
-        digits = {label: self._label_token(template, label) for label in template.labels[:9]}
-        zero = self._label_token(template, "0")
-        prompts = [self._tokens(template, prompt, response) for prompt, response in texts]
-        # The digit, and whether a 1 goes on to be a 10: side by side, so that the second finds the first's prefix cached.
-        longer = [[*prompt, digits["1"]] for prompt in prompts]
-        both = [asked for pair in zip(prompts, longer, strict=True) for asked in pair]
-        answers = self._ask(both, [list(digits.values()), [zero]] * len(prompts))
-        scores: list[float | Failed] = []
-        for digit, ten in zip(answers[::2], answers[1::2], strict=True):
-            if isinstance(digit, Failed) or isinstance(ten, Failed):
-                scores.append(digit if isinstance(digit, Failed) else Failed("no room for the second digit of 10"))
-                continue
-            likelihoods = string_likelihoods({label: digit[token] for label, token in digits.items()}, ten[zero])
-            scores.append(to_unit_interval(expected_score(likelihoods)))
+    def score(self, texts: Sequence[tuple[str, str]], asking: Asking, steps: str = "") -> list[float | Missing]:
+        """The expected score of each (prompt, response), mapped to [-1, 1] (direct RLAIF, section 2.2.2; G-Eval)."""
+        self.judge.begin()
+        template = asking.template("*")
+        questions = [grading(template, *text, asking.style, steps, asking.criterion) for text in texts]
+        top = len(template.labels)
+        scores: list[float | Missing] = []
+        for answer in self._read(template, questions):
+            score = _score(answer, top)
+            scores.append(to_unit_interval(score, top) if isinstance(score, float) else score)
         return scores
 
-    def _ask(self, prompts: list[list[int]], tokens: list[list[int]]) -> list[dict[int, float] | Failed]:
-        """Log-probs of its tokens right after each prompt that fits; the others are `Failed`."""
-        room = self._engine.context - 1
-        answers: list[dict[int, float] | Failed] = [
-            Failed(f"judge prompt has {len(prompt)} tokens; {room} fit the context") for prompt in prompts
+    def incorporated(self, rows: Sequence[tuple[str, str, str, str]], template: Template) -> list[float | Missing]:
+        """P(yes) of each (prompt, before, feedback, after): was the feedback used (Scheurer et al., arXiv 2303.16755)?"""
+        self.judge.begin()
+        yes, no = template.labels
+        questions = [incorporation(template, *row, Style()) for row in rows]
+        return [
+            p_yes(found[yes], found[no]) if isinstance(found, dict) else found
+            for found in self.judge.likelihoods(questions)
         ]
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= room]
-        # The cache is emptied first, so that an answer does not depend on what was asked earlier in the process.
-        self._engine.forget()
-        found = self._engine.next_token_logprobs([prompts[i] for i in fitting], [tokens[i] for i in fitting])
-        for i, answer in zip(fitting, found, strict=True):
-            answers[i] = answer
-        return answers
 
-    def _tokens(self, template: Template, prompt: str, first: str, second: str = "") -> list[int]:
-        filled = template.fill(prompt, first, second)
-        return prompt_tokens(self._tokenizer, filled, template.system, template.answer)
+    def steps(self, template: Template, criterion: str = "overall") -> str | Missing:
+        """G-Eval's evaluation steps for one criterion, written by the judge; whoever asks keeps them (arXiv 2303.16634)."""
+        question = steps_request(template, criterion)
+        return self.judge.replies([question], STEPS_TOKENS, 0.0, [question_seed(question, 0)])[0]
 
-    def _label_token(self, template: Template, label: str) -> int:
-        ids = self._tokenizer.encode(label, add_special_tokens=False)
-        if len(ids) != 1:
-            raise ConfigError(
-                f"template {template.name}: label {label!r} is {len(ids)} tokens of this judge; use one-token labels"
-            )
-        return ids[0]
+    def _at_once(self, pairs: Sequence[Pair], asking: Asking) -> list[OrderedLogprobs | Missing]:
+        """The label of each ordered pair, or the verdict in a decoded reply (MT-bench)."""
+        questions = [comparison(asking.template(p.domain), p, asking.style, asking.criterion) for p in pairs]
+        found: list[OrderedLogprobs | Missing] = [Failed("not asked")] * len(pairs)
+        for template, where in _by_template(pairs, asking):
+            answers = self._read(template, [questions[i] for i in where])
+            for i, answer in zip(where, answers, strict=True):
+                found[i] = _verdict(template, answer)
+        return found
+
+    def _explained(
+        self, pairs: Sequence[Pair], asking: Asking
+    ) -> tuple[list[OrderedLogprobs | Missing], list[tuple[str, ...]]]:
+        """Chain of thought in two steps, n times (self-consistency): decode why, then read the label behind it."""
+        style, n = asking.style, asking.style.rationales
+        templates = [asking.template(pair.domain) for pair in pairs for _ in range(n)]
+        first = [explanation(asking.template(p.domain), p, style, asking.criterion) for p in pairs for _ in range(n)]
+        seeds = [question_seed(question, i % n) for i, question in enumerate(first)]
+        replies = self.judge.replies(first, style.rationale_tokens, style.temperature, seeds)
+        written = {i: reply for i, reply in enumerate(replies) if isinstance(reply, str)}
+        second = [after_rationale(first[i], reply, templates[i]) for i, reply in written.items()]
+        labels = dict(zip(written, self.judge.likelihoods(second), strict=True))
+        readings: list[OrderedLogprobs | Missing] = []
+        for i, reply in enumerate(replies):
+            readings.append(reply if not isinstance(reply, str) else _verdict(templates[i], labels[i]))
+        groups = [range(start, start + n) for start in range(0, len(first), n)]
+        return (
+            [_consistent([readings[i] for i in group]) for group in groups],
+            [tuple(written[i] for i in group if i in written) for group in groups],
+        )
+
+    def _read(self, template: Template, questions: Sequence[Question]) -> list[Likelihoods | str | Missing]:
+        """Likelihoods of the labels, or the reply that holds the answer, as the template says."""
+        if template.read == "likelihood":
+            return list(self.judge.likelihoods(questions))
+        return list(self.judge.replies(questions, REPLY_TOKENS, 0.0, [question_seed(q, 0) for q in questions]))
 
 
-def _verdict(first: float, second: float) -> Verdict:
+def _by_template(pairs: Sequence[Pair], asking: Asking) -> list[tuple[Template, list[int]]]:
+    """Positions of the pairs by the template that asks about them: each template's prefix is computed once."""
+    found: dict[str, tuple[Template, list[int]]] = {}
+    for i, pair in enumerate(pairs):
+        template = asking.template(pair.domain)
+        found.setdefault(template.hash, (template, []))[1].append(i)
+    return list(found.values())
+
+
+def _verdict(template: Template, answer: Likelihoods | str | Missing) -> OrderedLogprobs | Missing:
+    if isinstance(answer, str):
+        verdict = pairwise_verdict(answer)
+        return verdict if isinstance(verdict, Unparsable) else ordered(verdict)
+    if not isinstance(answer, dict):
+        return answer
+    first, second = template.labels
     try:
-        return OrderedLogprobs(first, second)
+        return OrderedLogprobs(answer[first], answer[second])
     except ValueError as error:
         return Unparsable(str(error))
+
+
+def _score(answer: Likelihoods | str | Missing, top: int) -> float | Missing:
+    if isinstance(answer, str):
+        return rating(answer, top)
+    if not isinstance(answer, dict):
+        return answer
+    try:
+        return expected_score(answer)
+    except ValueError as error:
+        return Unparsable(str(error))
+
+
+def _consistent(readings: Sequence[OrderedLogprobs | Missing]) -> OrderedLogprobs | Missing:
+    """The mean over the rationales that led to a label; where none did, why the first one did not."""
+    known = [reading for reading in readings if isinstance(reading, OrderedLogprobs)]
+    stopped = [reading for reading in readings if isinstance(reading, NotAsked)]
+    if stopped or not known:
+        return stopped[0] if stopped else readings[0]
+    return self_consistent(known)
+
+
+def _judgement(
+    ab: OrderedLogprobs | Missing,
+    ba: OrderedLogprobs | Missing,
+    rationales_ab: tuple[str, ...],
+    rationales_ba: tuple[str, ...],
+) -> Judgement | Missing:
+    for order in (NotAsked, Failed, Unparsable):
+        missing = next((verdict for verdict in (ab, ba) if isinstance(verdict, order)), None)
+        if missing is not None:
+            return missing
+    assert isinstance(ab, OrderedLogprobs)
+    assert isinstance(ba, OrderedLogprobs)
+    return Judgement(ab, ba, rationales_ab, rationales_ba)

@@ -14,7 +14,6 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from actors.engine import KEPT_MEMORY
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
 
@@ -41,7 +40,7 @@ def learner_environment(settings: LearnerSettings) -> dict[str, str]:
     common = {"TOKENIZERS_PARALLELISM": "false", "LOCAL_RANK": "0"}
     if settings.gpus:
         return common
-    return common | KEPT_MEMORY | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
+    return common | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
 
 
 def autocast(settings_precision: str, gpus: float) -> AbstractContextManager[object]:

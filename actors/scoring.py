@@ -6,11 +6,12 @@ from typing import Any
 
 from actors.forward import regroup
 from actors.group import ActorGroup, Pending
-from actors.labeler import Labeler
+from actors.labeler import Labeler, Missing
 from actors.reward_model import RewardScorer
+from actors.serving import ServedLabelers
 from truing.algorithms.rules import finished_reward, pattern_share
-from truing.labeling.templates import Template
-from truing.records import Failed, Rollout
+from truing.labeling.asking import Asking
+from truing.records import Failed, NotAsked, Rollout, Unparsable
 
 Scores = Sequence[Sequence[float | Failed]]
 """One score a completion, by prompt."""
@@ -25,10 +26,16 @@ def model_scores(scorer: RewardScorer, groups: Groups) -> list[list[float | Fail
     return regroup(scores, groups)
 
 
-def labeler_scores(labeler: Labeler, groups: Groups, *, template: Template) -> list[list[float | Failed]]:
-    """The labeler's direct scores in [-1, 1]."""
+def labeler_scores(labeler: Labeler, groups: Groups, *, asking: Asking, steps: str) -> list[list[float | Failed]]:
+    """The labeler's direct scores in [-1, 1]; a reply without a score, or none, has failed."""
     texts = [(rollout.prompt, rollout.text) for group in groups for rollout in group]
-    return regroup(labeler.score(texts, template), groups)
+    return regroup([_number(found) for found in labeler.score(texts, asking, steps)], groups)
+
+
+def _number(found: float | Missing) -> float | Failed:
+    if isinstance(found, Unparsable):
+        return Failed(f"unparsable: {found.raw[:200]}")
+    return Failed(found.reason) if isinstance(found, NotAsked) else found
 
 
 def finished_scores(_: object, groups: Groups) -> list[list[float | Failed]]:
@@ -47,7 +54,7 @@ class Part:
 
     name: str
     weight: float
-    group: ActorGroup[Any]
+    group: ActorGroup[Any] | ServedLabelers
     function: Callable[..., list[list[float | Failed]]]
     options: dict[str, object] = field(default_factory=dict)
 

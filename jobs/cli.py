@@ -1,4 +1,4 @@
-"""The command line: `truing pipeline|label|train|evaluate|report CONFIG [key=value ...]`."""
+"""The command line: `truing pipeline|label|train|evaluate|report|serve CONFIG [key=value ...]`."""
 
 import errno
 import os
@@ -59,6 +59,12 @@ def report(config: Config, overrides: Overrides = None, dry_run: DryRun = False)
     _start("run_report", config, overrides, dry_run)
 
 
+@app.command()
+def serve(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
+    """Serve the labeler over HTTP on this machine: compare, score, health."""
+    _start("run_serve", config, overrides, dry_run)
+
+
 def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) -> None:
     from truing.config.load import load_study
 
@@ -69,6 +75,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         show_plan(study)
         return
     from jobs import pipeline as stages
+    from jobs.serve import run_serve
     from jobs.store import cannot_write
 
     commands: dict[str, Callable[[Study], None]] = {
@@ -77,6 +84,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         "run_train": stages.run_train,
         "run_evaluate": stages.run_evaluate,
         "run_report": stages.run_report,
+        "run_serve": run_serve,
     }
     try:
         commands[name](study)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from truing.config.labeling import Cascade, EngineLabeler, Ensemble, Labeler
 from truing.config.policy import AiScorePart, Ppo, RewardModelPart
+from truing.config.roles import Engine
 from truing.config.study import Study
 from truing.errors import ShortOfResources
 
@@ -84,7 +86,8 @@ def _silent() -> Iterator[None]:
 
 def demands(study: Study) -> list[tuple[str, int, float, float]]:
     """(configuration key, actors, CPUs each, GPUs each) of every role of a study."""
-    found = [("sample.engine", study.sample.engine), ("label.engine", study.label.engine)]
+    found = [("sample.engine", study.sample.engine)] if study.sample else []
+    found += _labeler_engines("labeler", study.labeler)
     roles: list[tuple[str, int, float, float]] = [(key, e.count, e.cpus, e.gpus) for key, e in found]
     if study.reward_model:
         learner = study.reward_model.learner
@@ -101,11 +104,24 @@ def demands(study: Study) -> list[tuple[str, int, float, float]]:
             if isinstance(part, RewardModelPart):
                 roles.append((f"policy.rewards.{i}.scorer", part.scorer.count, part.scorer.cpus, part.scorer.gpus))
             if isinstance(part, AiScorePart):
-                roles.append((f"policy.rewards.{i}.engine", part.engine.count, part.engine.cpus, part.engine.gpus))
+                key = f"policy.rewards.{i}.labeler"
+                found = _labeler_engines(key, part.labeler or study.labeler)
+                roles += [(each, e.count, e.cpus, e.gpus) for each, e in found]
     if study.evaluate:
         engine = study.evaluate.engine
         roles.append(("evaluate.engine", engine.count, engine.cpus, engine.gpus))
     return roles
+
+
+def _labeler_engines(key: str, labeler: Labeler) -> list[tuple[str, Engine]]:
+    """The engines that a labeler's members are, by configuration key; members are asked one after another."""
+    if isinstance(labeler, EngineLabeler):
+        return [(f"{key}.engine", labeler.engine)]
+    if isinstance(labeler, Ensemble):
+        return [one for i, each in enumerate(labeler.members) for one in _labeler_engines(f"{key}.members.{i}", each)]
+    if isinstance(labeler, Cascade):
+        return [*_labeler_engines(f"{key}.first", labeler.first), *_labeler_engines(f"{key}.second", labeler.second)]
+    return []
 
 
 def check_capacity(study: Study, cpus: float, gpus: float) -> None:

@@ -1,5 +1,6 @@
 """What every stage works with: the study, its run folder, the models it names, its prompts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,15 +8,20 @@ from typing import Any
 
 import yaml
 
-from actors.group import Needs
+from jobs.askings import askings
 from jobs.cluster import connect
+from jobs.labelers import Member, members
+from jobs.marks import Survey, sources, survey, survey_unmarked
 from jobs.models import fingerprint, model_folder
 from jobs.store import RunFolder
+from jobs.sweep import Pool
+from trainers.roles import engine_needs
+from truing.config.labeling import Cascade
 from truing.config.roles import Engine
 from truing.config.study import Study
-from truing.data.loaders import load_marked, load_prompts, split_holdout
-from truing.labeling.templates import Template, load_template, template_for
-from truing.records import Prompt, Row, content_id
+from truing.data.loaders import load_prompts, split_holdout
+from truing.labeling.asking import Asking
+from truing.records import Prompt, content_id
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Context:
             ConfigError: the first thing that is wrong.
         """
         context = cls(study, RunFolder(Path(study.storage) / study.name))
-        _ = context.start_folder, context.judge_folder, context.training, context.marked, context.templates
+        _ = context.start_folder, context.members, context.training, context.askings
         return context
 
     @cached_property
@@ -42,20 +48,21 @@ class Context:
         return model_folder(self.study.model.path)
 
     @cached_property
-    def judge_folder(self) -> str:
-        """The labeler's model."""
-        return model_folder(self.study.label.model.path)
-
-    @cached_property
     def start_id(self) -> str:
         """Identity of the start policy's weights."""
         return fingerprint(self.start_folder, self.study.model.revision)
 
     @cached_property
-    def judge_id(self) -> str:
-        """Identity of the judge: its weights, and the context that a question must fit."""
-        model = self.study.label.model
-        return content_id(fingerprint(self.judge_folder, model.revision), model.context)
+    def members(self) -> tuple[Member, ...]:
+        """The single labelers that the study's labeler is made of."""
+        return members(self.study.labeler)
+
+    @cached_property
+    def labeler_id(self) -> str:
+        """Identity of the labeler as a whole."""
+        settings = self.study.labeler
+        how = [settings.kind, settings.unsure_below] if isinstance(settings, Cascade) else [settings.kind]
+        return content_id(*how, *(member.id for member in self.members))
 
     @cached_property
     def prompts(self) -> list[Prompt]:
@@ -68,15 +75,31 @@ class Context:
         return split_holdout(self.prompts, self.study.prompts.holdout)[0]
 
     @cached_property
-    def marked(self) -> list[Row]:
-        """Pairs whose better response people marked."""
-        return load_marked(self.study.label.marked.path)
+    def survey(self) -> Survey:
+        """What people have marked, without its text."""
+        return survey(sources(self.study.label.marked))
 
     @cached_property
-    def templates(self) -> dict[str, Template]:
-        """Comparison template of each domain that occurs."""
-        domains = sorted({p.domain for p in self.prompts} | {row["domain"] for row in self.marked})
-        return {domain: load_template(template_for(self.study.label.templates, domain)) for domain in domains}
+    def unmarked(self) -> Survey | None:
+        """What stands in the file of pairs to be labelled, where the study names one."""
+        pairs = self.study.label.pairs
+        return None if pairs is None else survey_unmarked(pairs)
+
+    @cached_property
+    def domains(self) -> tuple[str, ...]:
+        """Every domain that the labeler is asked about."""
+        known = {prompt.domain for prompt in self.prompts} if self.study.sample or self.study.policy else set[str]()
+        return tuple(sorted(known | set(self.survey.domains) | set(self.unmarked.domains if self.unmarked else ())))
+
+    @cached_property
+    def askings(self) -> dict[str, Asking]:
+        """How the labeler is asked for preferences: once for each criterion.
+
+        Raises:
+            ConfigError: a domain without a template, or a style or criterion that its template does not have.
+        """
+        label = self.study.label
+        return askings([label.templates], [label.style], label.criteria, self.domains)
 
     @cached_property
     def evaluation(self) -> list[Prompt]:
@@ -90,16 +113,13 @@ class Context:
             chosen += ranked[: self.study.evaluate.prompts_per_split]
         return chosen
 
-    def needs(self, engine: Engine) -> Needs:
-        """What one engine of an offline pass asks of the cluster."""
-        from trainers.roles import engine_needs
-
+    def engine_pool(self, engine: Engine, make: Callable[[], Any], answer: Any) -> Pool:
+        """Engines of an offline pass."""
         cluster = self.study.cluster
-        return engine_needs(engine, cluster, cluster.restarts)
-
-    def pool(self, engine: Engine) -> tuple[int, int]:
-        """Least and most engines of an offline pass."""
-        return engine.count, max(engine.count, engine.max_count or engine.count)
+        needs = engine_needs(engine, cluster, cluster.restarts)
+        return Pool(
+            make, answer, needs, engine.count, max(engine.count, engine.max_count or engine.count), engine.batch
+        )
 
     def connect(self) -> None:
         """Connect to Ray, if it is not done yet."""

@@ -7,7 +7,7 @@ from typing import Any
 from jobs import measure
 from jobs.context import Context
 from jobs.figures import Measured, results
-from jobs.grading import START, TRAINED, asked, rewards, win_rates, worker
+from jobs.grading import START, TRAINED, asked, rewards, scorers, win_rates
 from jobs.models import embedder_folder, fingerprint
 from jobs.progress import headline, print_table
 from jobs.sample import complete, requests
@@ -55,7 +55,7 @@ def _draw(context: Context, settings: Evaluate, name: str, folder: str) -> list[
     return complete(
         context,
         f"sampling {name}",
-        "evaluation/outputs",
+        f"evaluation/outputs/{name}",
         folder,
         rows,
         settings.engine,
@@ -92,9 +92,8 @@ def _divergence(
     make = partial(
         measure.read_models, folders[TRAINED], folders[START], settings.scorer, precision, settings.sampling.temperature
     )
-    needs = worker(context, settings)
     found = asked(
-        context, "KL to the start policy", "divergence", rows, make, measure.divergence, needs, settings.scorer.count
+        context, "KL to the start policy", "divergence", rows, scorers(context, settings, make, measure.divergence)
     )
     return {key: row["kl"] for key, row in found.items()}
 
@@ -107,14 +106,7 @@ def _embed(context: Context, settings: Evaluate, outputs: dict[str, dict[str, li
     questions: list[Row] = [{"id": content_id("embedding", identity, text), "text": text} for text in texts]
     make: Any = partial(measure.load_embedder, folder)
     found = asked(
-        context,
-        "sentence embeddings",
-        "embeddings",
-        questions,
-        make,
-        measure.embed,
-        worker(context, settings),
-        settings.scorer.count,
+        context, "sentence embeddings", "embeddings", questions, scorers(context, settings, make, measure.embed)
     )
     return {text: found[question["id"]]["vector"] for text, question in zip(texts, questions, strict=True)}
 

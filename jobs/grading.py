@@ -1,24 +1,26 @@
 """Grading: reward parts of each output, and the judge's verdicts against the start policy."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.group import Needs
-from actors.labeler import Labeler
 from actors.reward_model import RewardScorer
 from jobs import measure
+from jobs.consult import consult, judgements
 from jobs.context import Context
-from jobs.label import p_first, pair_row
+from jobs.labelers import member, online
+from jobs.labelers import pool as labeler_pool
 from jobs.models import fingerprint
-from jobs.sweep import sweep
-from trainers.roles import worker_needs
+from jobs.preferences import p_first
+from jobs.steps import evaluation_steps
+from jobs.sweep import Pool, sweep
+from trainers.roles import score_asking, worker_needs
 from truing.algorithms.rules import finished_reward, pattern_share
 from truing.config.policy import AiScorePart, FinishedPart, PatternPart, RewardModelPart, RewardPart, part_name
 from truing.config.stages import Evaluate
 from truing.errors import ConfigError
-from truing.labeling.templates import load_template
-from truing.records import Row, content_id
+from truing.records import Pair, Row, canonical_pair, content_id
 
 START, TRAINED = "start", "trained"
 
@@ -45,19 +47,18 @@ def rewards(context: Context, settings: Evaluate, rows: list[Row]) -> dict[str, 
     return found
 
 
-def worker(context: Context, settings: Evaluate) -> Needs:
-    """What one scoring actor asks of the cluster."""
-    return worker_needs(settings.scorer, context.study.cluster, context.study.cluster.restarts)
+def scorers(context: Context, settings: Evaluate, make: Callable[[], Any], answer: Any) -> Pool:
+    """Scoring actors of an offline pass."""
+    cluster, count = context.study.cluster, settings.scorer.count
+    return Pool(make, answer, worker_needs(settings.scorer, cluster, cluster.restarts), count, count)
 
 
-def asked(
-    context: Context, title: str, table: str, rows: list[Row], make: Any, answer: Any, needs: Needs, count: int
-) -> dict[str, Row]:
+def asked(context: Context, title: str, table: str, rows: list[Row], pool: Pool) -> dict[str, Row]:
     """One pass; the answers by question id."""
     unique = list({row["id"]: row for row in rows}.values())
     done = sweep(
-        title, unique, context.run.table(f"evaluation/{table}"), make, answer,
-        needs=needs, pool=(count, count), batch=64, max_failed=context.study.label.max_failed, connect=context.connect,
+        title, unique, context.run.table(f"evaluation/{table}"), pool,
+        max_failed=context.study.label.max_failed, connect=context.connect,
     )  # fmt: skip
     return {row["id"]: row for row in done}
 
@@ -73,43 +74,20 @@ def _model_scores(context: Context, settings: Evaluate, part: RewardModelPart, r
     questions = [{"id": keys[row["id"]], "prompt": row["prompt"], "text": row["text"]} for row in rows]
     precision = context.study.policy.learner.precision if context.study.policy else "bfloat16"
     make = partial(RewardScorer, folder, context.study.model.context, settings.scorer, precision)
-    found = asked(
-        context,
-        "reward model",
-        "rewards",
-        questions,
-        make,
-        measure.reward,
-        worker(context, settings),
-        settings.scorer.count,
-    )
+    found = asked(context, "reward model", "rewards", questions, scorers(context, settings, make, measure.reward))
     return {key: found[question]["score"] for key, question in keys.items() if question in found}
 
 
 def _ai_scores(context: Context, part: AiScorePart, rows: list[Row]) -> dict[str, float]:
-    template = load_template(part.template)
-    keys = {row["id"]: content_id("score", context.judge_id, template.hash, row["prompt"], row["text"]) for row in rows}
-    questions = [
-        {
-            "id": keys[row["id"]],
-            "kind": "score",
-            "prompt": row["prompt"],
-            "first": row["text"],
-            "second": "",
-            "domain": row["domain"],
-        }
-        for row in rows
-    ]
-    found = _judge_pass(context, "direct scores", questions, part.template)
+    judge = member(online(part.labeler or context.study.labeler, "policy.rewards: ai_score"))
+    asking = score_asking(part)
+    steps = evaluation_steps(context, part)
+    asked_of = content_id("score", judge.id, asking.template("*").hash, steps)
+    keys = {row["id"]: content_id(asked_of, row["prompt"], row["text"]) for row in rows}
+    questions = [{"id": keys[row["id"]], "prompt": row["prompt"], "text": row["text"]} for row in rows]
+    answer = partial(measure.score, asking=asking, steps=steps)
+    found = asked(context, "direct scores", "scores", questions, labeler_pool(judge, context.study.cluster, answer, 64))
     return {key: found[question]["score"] for key, question in keys.items() if question in found}
-
-
-def _judge_pass(context: Context, title: str, questions: list[Row], score_template: str) -> dict[str, Row]:
-    label = context.study.label
-    make = partial(Labeler, context.judge_folder, label.model, label.engine, context.templates)
-    answer = partial(measure.judge, template=load_template(score_template))
-    table = "scores" if questions and questions[0]["kind"] == "score" else "judgements"
-    return asked(context, title, table, questions, make, answer, context.needs(label.engine), label.engine.count)
 
 
 def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, dict[str, list[float]]]:
@@ -117,7 +95,7 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
 
     Equal texts are a tie, unasked.
     """
-    questions: list[tuple[str, str, Row]] = []
+    games: list[tuple[str, str, Pair, bool]] = []
     wins: dict[str, dict[str, list[float]]] = {name: {} for name in outputs if name != START}
     for name, won in wins.items():
         for prompt, rows in outputs[name].items():
@@ -125,17 +103,28 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
                 if row["text"] == base["text"]:
                     won.setdefault(prompt, []).append(0.5)
                     continue
-                question = pair_row(
-                    context, "ai", row["prompt"], row["text"], base["text"], row["domain"], kind="compare"
-                )
-                questions.append((name, prompt, question))
-    part = next(
-        (p for p in (context.study.policy.rewards if context.study.policy else ()) if isinstance(p, AiScorePart)),
-        AiScorePart(),
+                games.append((name, prompt, *canonical_pair(row["prompt"], row["text"], base["text"], row["domain"])))
+    label = context.study.label
+    askings = dict([next(iter(context.askings.items()))])
+    folder = context.run.path / "evaluation" / "judgements"
+    consult(
+        context,
+        "judging against start",
+        folder,
+        partial(_pairs, [pair for _, _, pair, _ in games]),
+        askings,
+        label.max_failed,
     )
-    found = _judge_pass(context, "judging against start", [question for _, _, question in questions], part.template)
-    for name, prompt, question in questions:
-        if question["id"] in found:
-            p = p_first(found[question["id"]], context.templates[question["domain"]])
-            wins[name].setdefault(prompt, []).append(1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0)
+    known = judgements(context.study.labeler, folder)
+    ((asked_as, asking),) = askings.items()
+    for name, prompt, pair, swapped in games:
+        found = known.get((pair.id, asked_as))
+        if found is not None:
+            p = p_first(found, asking, pair.domain, 0, None)
+            wins[name].setdefault(prompt, []).append(0.5 if p == 0.5 else float((p > 0.5) != swapped))
     return wins
+
+
+def _pairs(pairs: list[Pair]) -> Iterator[tuple[Pair, Row]]:
+    for pair in pairs:
+        yield pair, {}

@@ -1,202 +1,201 @@
-"""Label: soft preferences by the AI labeler, and how far it can be trusted on pairs that people marked."""
+"""Label: ask the labeler about the marked pairs, see how far it can be trusted, then let it label the others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from actors.labeler import Labeler
+from jobs import marks, trust
+from jobs.consult import Consulted, consult, judgements, remotely, stored, table
 from jobs.context import Context
+from jobs.preferences import write_preferences
 from jobs.progress import console, headline, print_table
+from jobs.requests import requests
 from jobs.sample import sample
-from jobs.store import write_json
-from jobs.sweep import Answer, sweep
+from jobs.store import Table, write_json
+from truing.config.labeling import Cascade
+from truing.config.stages import HumanLabels, UnmarkedPairs
+from truing.data.comparison import LeftOut, PreferenceSource
+from truing.data.unmarked import stream_pairs
 from truing.errors import GateClosed, TruingError
-from truing.labeling.agreement import Gate, Judged, TrustReport, trust_report
-from truing.labeling.consensus import OrderedLogprobs, inverted, preference_from_orders
-from truing.labeling.templates import Template
-from truing.records import PREFERENCE_COLUMNS, Failed, Pair, Row, Unparsable, content_id
+from truing.labeling.agreement import Gate
+from truing.labeling.calibration import LogisticMap
+from truing.records import Pair, Row, canonical_pair, content_id
 
 
-def pair_row(context: Context, source: str, prompt: str, first: str, second: str, domain: str, **more: Any) -> Row:
-    """A question to the labeler. Its id holds everything that the answer depends on."""
-    key = content_id("label", prompt, first, second, context.templates[domain].hash, context.judge_id)
-    return {"id": key, "source": source, "prompt": prompt, "first": first, "second": second, "domain": domain, **more}
-
-
-def questions(context: Context, completions: Sequence[Row]) -> list[Row]:
-    """Neighbouring completions of each prompt as pairs, and the marked pairs in an order fixed by their ids."""
-    by_prompt: dict[str, list[Row]] = {}
-    for row in completions:
-        by_prompt.setdefault(row["prompt_id"], []).append(row)
-    rows = [
-        pair_row(
-            context,
-            "ai",
-            one["prompt"],
-            one["text"],
-            two["text"],
-            one["domain"],
-            marked_first=None,
-            origin=one["prompt_id"],
-        )
-        for group in by_prompt.values()
-        for one, two in zip(group[::2], group[1::2], strict=False)
-        if one["text"] != two["text"]
-    ]
-    for pair in context.marked:
-        chosen_first = int(content_id("order", pair["id"]), 16) % 2 == 0
-        texts = (pair["chosen"], pair["rejected"]) if chosen_first else (pair["rejected"], pair["chosen"])
-        rows.append(
-            pair_row(
-                context, "marked", pair["prompt"], *texts, pair["domain"], marked_first=chosen_first, origin=pair["id"]
-            )
-        )
-    return rows
-
-
-def answer(labeler: Labeler, rows: list[Row]) -> list[Answer]:
-    """Raw label log-probs in both orders; a pair with a failed or unreadable order fails as a whole."""
-    pairs = [Pair(row["id"], row["prompt"], row["first"], row["second"], row["domain"]) for row in rows]
-    answers: list[Answer] = []
-    for row, (ab, ba) in zip(rows, labeler.compare(pairs), strict=True):
-        bad = next((verdict for verdict in (ab, ba) if isinstance(verdict, (Failed, Unparsable))), None)
-        if bad is not None or not isinstance(ab, OrderedLogprobs) or not isinstance(ba, OrderedLogprobs):
-            answers.append(bad or Failed("no verdict"))
-            continue
-        answers.append(row | {
-            "logp_first_ab": ab.first, "logp_second_ab": ab.second, "logp_first_ba": ba.first, "logp_second_ba": ba.second,
-        })  # fmt: skip
-    return answers
-
-
-def orders(row: Row) -> tuple[OrderedLogprobs, OrderedLogprobs]:
-    """The stored log-probs of both orders."""
-    return (
-        OrderedLogprobs(row["logp_first_ab"], row["logp_second_ab"]),
-        OrderedLogprobs(row["logp_first_ba"], row["logp_second_ba"]),
-    )
-
-
-def p_first(row: Row, template: Template) -> float:
-    """P(first response preferred), both orders averaged; inverted where the template asks for the worse one."""
-    p = preference_from_orders(*orders(row))
-    return inverted(p) if template.asks_for == "worse" else p
-
-
-def preference(context: Context, row: Row) -> Row:
-    """A labelled pair as a row of the preference set."""
-    template = context.templates[row["domain"]]
-    p = p_first(row, template)
-    chosen_first = p >= 0.5
-    chosen, rejected = (row["first"], row["second"]) if chosen_first else (row["second"], row["first"])
-    return {
-        **{key: row[key] for key in ("id", "prompt", "domain", "source")},
-        "chosen": chosen, "rejected": rejected, "p_chosen": p if chosen_first else 1 - p,
-        "labeler": context.judge_id, "template": template.hash, "chosen_first": chosen_first,
-        **{key: row[key] for key in ("logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba")},
-    }  # fmt: skip
-
-
-def marked_preference(pair: Row) -> Row:
-    """A pair that people marked, as a row of the preference set: certain, without log-probs."""
-    known = {"prompt": pair["prompt"], "chosen": pair["chosen"], "rejected": pair["rejected"], "domain": pair["domain"]}
-    row: Row = {
-        **known,
-        "id": content_id("marked", pair["id"]),
-        "source": "marked",
-        "p_chosen": 1.0,
-        "labeler": "people",
-    }
-    return {column: row.get(column) for column in PREFERENCE_COLUMNS}
-
-
-def trust(context: Context, labelled: Sequence[Row]) -> TrustReport:
-    """How the labeler does on the marked pairs."""
-    judged = []
-    for row in labelled:
-        template = context.templates[row["domain"]]
-        ab, ba = orders(row)
-        gap = len(row["first"]) - len(row["second"])
-        judged.append(Judged(p_first(row, template), ab, ba, row["marked_first"], row["domain"], gap))
-    return trust_report(judged, seed=context.study.seed)
-
-
-def label(context: Context) -> list[Row]:
-    """Sample, ask, measure, store. Returns the preference set.
+def label(context: Context) -> None:
+    """Measure, gate, label, store.
 
     Raises:
-        GateClosed: the labeler misses the gate and `label.gate.on_failure` is `stop`.
+        GateClosed: the labeler misses its gate and `label.gate.on_failure` is `stop`; nothing else has been labelled.
     """
-    completions = sample(context)
+    study, run = context.study, context.run
+    sampled = sample(context) if study.sample is not None and study.label.pairs is None else []
     headline("Label: the AI labeler, both orders")
-    study, settings = context.study, context.study.label
-    rows = questions(context, completions)
-    labelled = sweep(
-        "labelling pairs",
-        rows,
-        context.run.table("labels"),
-        partial(Labeler, context.judge_folder, settings.model, settings.engine, context.templates),
-        answer,
-        needs=context.needs(settings.engine),
-        pool=context.pool(settings.engine),
-        batch=settings.engine.batch,
-        max_failed=settings.max_failed,
-        connect=context.connect,
-    )
-    preferences = [preference(context, row) for row in labelled if row["source"] == "ai"]
-    preferences += [marked_preference(pair) for pair in context.marked]
-    table = context.run.table("preferences")
-    stored = table.ids()
-    table.append([row for row in preferences if row["id"] not in stored])
+    key = _key(context, [row["id"] for row in sampled])
+    if (saved := run.finished("label", key)) is not None:
+        _show_trust(saved)
+        _gate(context, saved)
+        _show_preferences(saved)
+        return
+    folder = run.path / "labels"
+    found, maps = _measured(context, folder / "marked")
+    _show_trust(found)
+    _gate(context, found)
+    labelled: Consulted | None = None
+    if study.label.pairs is not None or sampled:
+        pairs = (
+            partial(_file_pairs, study.label.pairs)
+            if study.label.pairs
+            else partial(_sampled, run.table("completions"))
+        )
+        labelled = consult(context, "labelling pairs", folder / "pairs", pairs, context.askings, study.label.max_failed)
+    asked = table(folder / "pairs", context.members[0])
+    counts = remotely(
+        context, "writing preferences", write_preferences, run.table("preferences"), asked, folder / "pairs",
+        study.labeler, context.labeler_id, context.askings, maps, marks.sources(study.label.marked),
+    )  # fmt: skip
+    report = {**found, "preferences": counts, "passes": _passes(labelled)}
+    run.finish("label", key, report)
+    _show_preferences(report)
 
-    marked = [row for row in labelled if row["source"] == "marked"]
-    if not marked:
-        raise TruingError(f"label: no marked pair was judged; the reasons are in {context.run.path / 'labels.dead'}")
-    report = trust(context, marked)
-    unparsable = 1 - len(labelled) / len(rows)
-    gate = Gate(settings.gate.min_alignment, settings.gate.max_flip_rate, settings.gate.max_unparsable)
-    reasons = gate.reasons(report, unparsable)
-    _show(report, len(preferences) - len(context.marked), len(rows) - len(labelled))
-    write_json(context.run.path / "trust.json", {"rows": report.as_rows(), "gate": reasons, "unparsable": unparsable})
-    key = context.key([row["id"] for row in rows])
-    context.run.finish(
-        "label", key, {"trust": report, "gate": reasons, "pairs": len(labelled), "failed": len(rows) - len(labelled)}
-    )
+
+def _measured(context: Context, folder: Path) -> tuple[dict[str, Any], dict[str, LogisticMap]]:
+    """The labeler on the pairs that people marked: figures, and the calibration where one is wanted."""
+    study, settings = context.study, context.study.label
+    pairs = partial(marked_pairs, marks.sources(settings.marked))
+    done = consult(context, "labelling marked pairs", folder, pairs, context.askings, 1.0)
+    marked = trust.marks(table(folder, context.members[0]))
+    known = judgements(study.labeler, folder)
+    whole = trust.measure(_name(settings.marked), "labeler", marked, known, context.askings, study.seed)
+    if whole is None:
+        raise TruingError(f"label: no marked pair was judged; the reasons are in {folder}")
+    each = {member.name: stored(table(folder, member)) for member in context.members}
+    entries = [whole]
+    if len(each) > 1:
+        found = (
+            trust.measure(_name(settings.marked), name, marked, one, context.askings, study.seed)
+            for name, one in each.items()
+        )
+        entries += [one for one in found if one is not None]
+    maps: dict[str, LogisticMap] = {}
+    before_after: dict[str, Any] = {}
+    if settings.calibration is not None:
+        for name, asking in context.askings.items():
+            worth = trust.calibrated(marked, known, name, asking, settings.calibration, study.seed)
+            if worth is None:
+                raise TruingError(
+                    f"label.calibration: {len(marked)} marked pairs are too few to fit and to test on; give more"
+                    " (label.marked), or leave label.calibration out"
+                )
+            maps[name] = worth.map
+            before_after[name] = {"map": worth.map.as_dict(), "rows": worth.as_rows()}
+    report = {
+        "trust": [entry.as_json() for entry in entries],
+        "calibration": before_after,
+        "concordance": None if isinstance(study.labeler, Cascade) else trust.concordance(each, study.seed),
+        "asked": done.asked,
+        "failed": done.failed,
+        "unparsable": done.failed / done.asked if done.asked else 0.0,
+        "reasons": Gate(settings.gate.min_alignment, settings.gate.max_flip_rate, settings.gate.max_unparsable).reasons(
+            whole.report, done.failed / done.asked
+        ),
+    }
+    write_json(context.run.path / "trust.json", report)
+    return report, maps
+
+
+def _show_trust(found: Mapping[str, Any]) -> None:
+    trust.show("Trust in the labeler", found["trust"], f"{found['failed']} of {found['asked']} questions failed")
+    for name, one in found["calibration"].items():
+        trust.show_calibration(name, one["rows"])
+
+
+def _gate(context: Context, found: Mapping[str, Any]) -> None:
+    """Say what the labeler misses, and stop before anything else is labelled, unless told to go on."""
+    reasons: list[str] = found["reasons"]
     for reason in reasons:
         console.print(f"  gate: {reason}")
-    if reasons and study.label.gate.on_failure == "stop":
+    if reasons and context.study.label.gate.on_failure == "stop":
         raise GateClosed(
-            f"label: the labeler misses its gate ({reasons[0]}); give another label.model or templates, or set"
-            " label.gate.on_failure=warn to train on these labels all the same"
+            f"label: the labeler misses its gate ({reasons[0]}); give another labeler or templates, calibrate it"
+            " (label.calibration), or set label.gate.on_failure=warn to train on its labels all the same"
         )
     if reasons:
         console.print(
             "  A real run would stop here. This one goes on (label.gate.on_failure is warn), with marked pairs mixed in."
         )
-    return preferences
 
 
-def _show(report: TrustReport, pairs: int, failed: int) -> None:
-    columns = (
-        "marked pairs",
-        "n",
-        "agrees",
-        "95 % interval",
-        "flips",
-        "same position",
-        "which",
-        "label mass",
-        "entropy",
-        "ECE",
+def marked_pairs(sources: tuple[HumanLabels, ...]) -> Iterator[tuple[Pair, Row]]:
+    """Pairs that people marked, with their marks."""
+    seen: set[str] = set()
+    for question in marks.questions(sources):
+        if question.pair.id not in seen:
+            seen.add(question.pair.id)
+            yield question.pair, {"human": question.human, "votes": list(question.votes), "source": question.source}
+
+
+def _sampled(completions: Table) -> Iterator[tuple[Pair, Row]]:
+    """Neighbouring completions of each prompt, in the order of their numbers; equal texts are no pair."""
+    drawn = {row["id"] for row in requests(completions)}
+    by_prompt: dict[str, list[Row]] = {}
+    for row in completions.read(["id", "prompt_id", "prompt", "text", "domain", "sample"]):
+        if row["id"] in drawn:
+            by_prompt.setdefault(row["prompt_id"], []).append(row)
+    for key in sorted(by_prompt):
+        group = sorted(by_prompt[key], key=lambda row: row["sample"])
+        for one, two in zip(group[::2], group[1::2], strict=False):
+            if one["text"] != two["text"]:
+                yield canonical_pair(one["prompt"], one["text"], two["text"], one["domain"])[0], {}
+
+
+def _file_pairs(settings: UnmarkedPairs) -> Iterator[tuple[Pair, Row]]:
+    """Pairs of a file."""
+    source = PreferenceSource(settings.path, columns=settings.columns, domain=settings.domain)
+    pairs = (item[1] for item in stream_pairs(source) if not isinstance(item, LeftOut))
+    if settings.limit is not None:
+        pairs = iter(sorted(pairs, key=lambda pair: content_id("limit", pair.id))[: settings.limit])
+    for pair in pairs:
+        yield pair, {}
+
+
+def _name(labels: HumanLabels) -> str:
+    return labels.name or Path(labels.path).name
+
+
+def _key(context: Context, sampled: list[str]) -> str:
+    """Identity of everything that the stage's result depends on."""
+    study = context.study
+    templates = {name: [asking.template(d).hash for d in context.domains] for name, asking in context.askings.items()}
+    unmarked = context.unmarked.key if context.unmarked else ""
+    settings = study.label.model_dump(mode="json", exclude={"batch", "max_failed"})
+    return context.key(
+        "label", settings, context.labeler_id, templates, context.survey.key, unmarked, sampled, study.seed
     )
-    rows = []
-    for name, figures in {"all": report.overall, **report.by_domain}.items():
-        first = figures.same_position_first
-        which = None if first is None else f"first in {first.value:.0%}"
-        interval = f"{figures.alignment.low:.2f} to {figures.alignment.high:.2f}"
-        rows.append((
-            name, figures.alignment.n, figures.alignment.value, interval, figures.flip_rate.value,
-            figures.same_position_rate.value, which, figures.label_mass.value, figures.mean_entropy.value, figures.ece.value,
-        ))  # fmt: skip
-    note = f"{pairs} pairs labelled in both orders, {failed} failed"
-    print_table("Trust in the labeler", columns, rows, note)
+
+
+def _passes(labelled: Consulted | None) -> list[dict[str, Any]]:
+    """What became of each single labeler's pass, for the run folder and the table."""
+    return [
+        {
+            "labeler": name, "asked": one.ledger.total, "answered": one.ledger.answered, "failed": one.ledger.failed,
+            "same again": one.ledger.again, "retried": one.ledger.retried, **asdict(one.usage), "reasons": one.reasons.most_common(3),
+        }
+        for name, one in (labelled.passes if labelled else {}).items()
+    ]  # fmt: skip
+
+
+def _show_preferences(report: Mapping[str, Any]) -> None:
+    columns = ("labeler", "pairs asked", "answered", "failed", "same again", "retried", "prompt tokens", "cost")
+    rows = [
+        (
+            one["labeler"], one["asked"], one["answered"], one["failed"], one["same again"], one["retried"],
+            one["prompt_tokens"], one["cost"],
+        )
+        for one in report["passes"]
+    ]  # fmt: skip
+    counts = report["preferences"]
+    note = f"{counts['ai']} preferences by the labeler and {counts['marked']} by people stored"
+    print_table("Labels", columns, rows, note)

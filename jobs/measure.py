@@ -8,23 +8,21 @@ import numpy as np
 from actors.labeler import Labeler
 from actors.reference import Reference
 from actors.reward_model import RewardScorer
-from jobs.label import answer as compare
 from jobs.sweep import Answer
 from truing.config.roles import Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
-from truing.labeling.templates import Template
-from truing.records import Failed, Rollout, Row
+from truing.labeling.asking import Asking
+from truing.records import Failed, NotAsked, Rollout, Row, Unparsable
 
 
-def judge(labeler: Labeler, rows: list[Row], *, template: Template) -> list[Answer]:
-    """Direct scores for rows of kind `score`, both orders for rows of kind `compare`."""
-    answers: dict[str, Answer] = {}
-    scored = [row for row in rows if row["kind"] == "score"]
-    for row, score in zip(scored, labeler.score([(r["prompt"], r["first"]) for r in scored], template), strict=True):
-        answers[row["id"]] = score if isinstance(score, Failed) else {"id": row["id"], "score": score}
-    compared = [row for row in rows if row["kind"] == "compare"]
-    answers |= {row["id"]: found for row, found in zip(compared, compare(labeler, compared), strict=True)}
-    return [answers[row["id"]] for row in rows]
+def score(labeler: Labeler, rows: list[Row], *, asking: Asking, steps: str) -> list[Answer]:
+    """Direct scores in [-1, 1]."""
+    found = labeler.score([(row["prompt"], row["text"]) for row in rows], asking, steps)
+    answers: list[Answer] = []
+    for row, one in zip(rows, found, strict=True):
+        missing = isinstance(one, Failed | Unparsable | NotAsked)
+        answers.append(one if missing else {"id": row["id"], "score": one})
+    return answers
 
 
 def reward(scorer: RewardScorer, rows: list[Row]) -> list[Answer]:

@@ -85,3 +85,16 @@ def fingerprint(path: str, revision: str | None = None) -> str:
             edges.update(stream.read(_EDGE))
         parts.append([file.name, size, edges.hexdigest()])
     return content_id(parts)
+
+
+def file_fingerprint(path: str) -> str:
+    """Identity of a file's content.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable file") from None

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from jobs.agreement import agreement
 from jobs.cluster import session
 from jobs.context import Context
 from jobs.evaluate import evaluate
@@ -28,12 +29,12 @@ def stage(context: Context, name: str) -> Iterator[None]:
 
 def run_pipeline(study: Study) -> None:
     """Every stage of the study, then the report; its path is the last line printed."""
-    _run(study, (_label, _train, _evaluate))
+    _run(study, (_agreement, _label, _train, _evaluate))
 
 
 def run_label(study: Study) -> None:
-    """Sample and label alone."""
-    _run(study, (_label,))
+    """Sample and label alone, or measure the labeler against people."""
+    _run(study, (_agreement, _label))
 
 
 def run_train(study: Study) -> None:
@@ -66,9 +67,16 @@ def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)
 
 
+def _agreement(context: Context) -> None:
+    if context.study.agreement is not None:
+        with stage(context, "agreement"):
+            agreement(context)
+
+
 def _label(context: Context) -> None:
-    with stage(context, "label"):
-        label(context)
+    if context.study.sample is not None or context.study.label.pairs is not None:
+        with stage(context, "label"):
+            label(context)
 
 
 def _train(context: Context) -> None:

@@ -15,12 +15,16 @@ def show_plan(study: Study) -> None:
     console.print(
         yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip(), markup=False
     )
-    drawn = len(context.training) * study.sample.completions
-    pairs = len(context.training) * (study.sample.completions // 2)
-    rows: list[tuple[str, str]] = [
-        ("sample", f"{drawn} completions of {len(context.training)} prompts"),
-        ("label", f"{pairs} pairs and {len(context.marked)} marked pairs, both orders"),
-    ]
+    rows: list[tuple[str, str]] = []
+    pairs = context.unmarked.pairs if context.unmarked else 0
+    if study.sample is not None and context.unmarked is None:
+        drawn = len(context.training) * study.sample.completions
+        pairs = len(context.training) * (study.sample.completions // 2)
+        rows.append(("sample", f"{drawn} completions of {len(context.training)} prompts"))
+    asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
+    rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
+    if study.agreement is not None:
+        rows.append(("agreement", f"{len(study.agreement.sets)} sets, {len(study.agreement.styles)} styles"))
     if study.reward_model:
         rows.append(
             ("reward model", f"{study.reward_model.epochs} epochs, batches of {study.reward_model.batch} pairs")

@@ -56,10 +56,14 @@ class Progress:
         """One more item is done."""
         self.at(self._done + 1, note)
 
+    def resume(self, done: int) -> None:
+        """So many items were done before this run: they do not count towards its rate."""
+        self._done = self._from = done
+
     def at(self, done: int, note: str = "") -> None:
-        """So many items are done. The first report of a resumed run says where it began."""
-        if done > self._done + 1:
-            self._from = done - 1
+        """So many items are done."""
+        if done == self._done and not self._bar:
+            return
         self._done = done
         if self._bar:
             self._bar.update(self._task, completed=self._done, description=f"{self._title} {note}".strip())

@@ -11,6 +11,7 @@ from typing import Any
 from jobs.cluster import ROOT
 from jobs.context import Context
 from jobs.store import read_json
+from jobs.trust_page import agreement_set, known, measured, trust_rows, verdict
 from trainers.run import read_metrics
 from truing.report.contents import (
     CalibrationBin,
@@ -21,7 +22,6 @@ from truing.report.contents import (
     Sample,
     Step,
     Table,
-    TrustRow,
 )  # fmt: skip
 from truing.report.page import write
 
@@ -33,13 +33,19 @@ def report(context: Context) -> Path:
     """Write `report.html`; returns its path."""
     run = context.run
     found = [_result(row) for row in read_json(run.path / "evaluation" / "results.json") or []]
-    labelled = run.report_of("label")
+    trusted = read_json(run.path / "trust.json")
+    trust = trust_rows(trusted["trust"][0]) if trusted else ()
+    agreement = tuple(agreement_set(one) for one in read_json(run.path / "agreement.json") or [])
     page = Contents(
         name=context.study.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        summary=_verdict(found),
-        trust=tuple(_trust(name, figures) for name, figures in _groups(labelled)),
-        gate=tuple(labelled["gate"]) if labelled else (),
+        summary=_verdict(found)
+        or verdict(trust, agreement)
+        or "No policy has been compared with the start policy yet.",
+        trust=trust,
+        gate=tuple(trusted["reasons"]) if trusted else (),
+        measured=measured(trusted) if trusted else None,
+        agreement=agreement,
         reward_model=_reward_model(context),
         steps=tuple(_step(row) for row in read_metrics(run.path / "policy" / "metrics.jsonl")),
         results=tuple(found),
@@ -69,32 +75,28 @@ def provenance(context: Context) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {platform.system()}",
         "start policy": f"{context.study.model.path} ({context.start_id})",
-        "labeler": f"{context.study.label.model.path} ({context.judge_id})",
+        "labeler": f"{', '.join(member.name for member in context.members)} ({context.labeler_id})",
         "seed": str(context.study.seed),
     }
 
 
 def _estimate(value: dict[str, Any] | None) -> Estimate | None:
-    return None if value is None else Estimate(value["value"], value["low"], value["high"], value["n"])
-
-
-def _known(value: dict[str, Any]) -> Estimate:
-    return Estimate(value["value"], value["low"], value["high"], value["n"])
+    return None if value is None else known(value)
 
 
 def _result(row: dict[str, Any]) -> PolicyResult:
     optional = ("win_rate", "kl", "ead_per_input", "ead_across", "sbert_per_input", "sbert_across")
-    parts = {name: _known(value) for name, value in row["parts"].items()}
+    parts = {name: known(value) for name, value in row["parts"].items()}
     given: dict[str, Any] = row | {key: _estimate(row[key]) for key in optional}
-    given |= {"parts": parts, "reward": _known(row["reward"]), "length": _known(row["length"])}
+    given |= {"parts": parts, "reward": known(row["reward"]), "length": known(row["length"])}
     return PolicyResult(**given)
 
 
-def _verdict(found: Sequence[PolicyResult]) -> str:
+def _verdict(found: Sequence[PolicyResult]) -> str | None:
     """The trained policy against the start policy, in distribution, in one sentence."""
     row = next((r for r in found if r.policy == "trained" and r.split == "id" and r.win_rate), None)
     if row is None or row.win_rate is None or row.win_rate.low is None or row.win_rate.high is None:
-        return "No policy has been compared with the start policy yet."
+        return None
     low, high = 100 * row.win_rate.low, 100 * row.win_rate.high
     words = "better than" if low > 50 else "worse than" if high < 50 else "not distinguishable from"
     return (
@@ -103,35 +105,12 @@ def _verdict(found: Sequence[PolicyResult]) -> str:
     )
 
 
-def _groups(labelled: dict[str, Any] | None) -> list[tuple[str, dict[str, Any]]]:
-    if labelled is None:
-        return []
-    return [("all", labelled["trust"]["overall"]), *labelled["trust"]["by_domain"].items()]
-
-
-def _trust(name: str, figures: dict[str, Any]) -> TrustRow:
-    first = figures["same_position_first"]
-    position = "none" if first is None or first["value"] == 0.5 else "first" if first["value"] > 0.5 else "second"
-    return TrustRow(
-        domain=name,
-        n=figures["alignment"]["n"],
-        alignment=_known(figures["alignment"]),
-        flip_rate=_known(figures["flip_rate"]),
-        same_position=_known(figures["same_position_rate"]),
-        preferred_position=position,
-        position_p_value=figures["position_p_value"],
-        label_mass=figures["label_mass"]["value"],
-        entropy=figures["mean_entropy"]["value"],
-        ece=figures["ece"]["value"],
-    )
-
-
 def _reward_model(context: Context) -> RewardModelSummary | None:
     saved = context.run.report_of("reward_model")
     if saved is None:
         return None
     losses = tuple(row["loss"] for row in read_metrics(context.run.path / "reward_model" / "metrics.jsonl"))
-    accuracy = tuple((name, _known(figure)) for name, figure in saved["accuracy"].items())
+    accuracy = tuple((name, known(figure)) for name, figure in saved["accuracy"].items())
     return RewardModelSummary(accuracy, tuple(CalibrationBin(**row) for row in saved.get("calibration", [])), losses)
 
 

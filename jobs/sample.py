@@ -60,11 +60,11 @@ def complete(
         title,
         rows,
         context.run.table(table),
-        partial(RolloutEngine, folder, study.model, engine, sampling, ()),
-        partial(answer, seed=study.seed, stage=stage),
-        needs=context.needs(engine),
-        pool=context.pool(engine),
-        batch=engine.batch,
+        context.engine_pool(
+            engine,
+            partial(RolloutEngine, folder, study.model, engine, sampling, ()),
+            partial(answer, seed=study.seed, stage=stage),
+        ),
         max_failed=study.label.max_failed,
         connect=context.connect,
     )
@@ -73,6 +73,7 @@ def complete(
 def sample(context: Context) -> list[Row]:
     """Completions of the training prompts by the start policy."""
     settings, study = context.study.sample, context.study
+    assert settings is not None
     headline("Sample: completions of the start policy")
     rows = requests(
         context.training, settings.completions, context.start_id, settings.sampling, study.model, study.seed, "sample"

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,42 @@ import pyarrow.parquet as pq
 from truing.errors import ConfigError, TruingError
 from truing.records import Row, content_id
 
+PENDING = ".pending.parquet"
+"""How Ray Data ends the name of a checkpoint whose data may not be whole."""
 
+
+@dataclass(frozen=True)
 class Table:
-    """A folder of Parquet parts. A part is named by the ids it holds, written to a temporary name, then renamed."""
+    """A folder of Parquet parts, each written once. Beside it: what Ray Data has committed, what failed, what was asked.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    A part that Ray Data has written and not committed (its writer was killed) is not read; the next pass removes it.
+    """
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Write rows (each with an `id`) as one part. Writing the same rows again changes nothing.
+    folder: Path
+
+    @property
+    def ledger(self) -> Path:
+        """Ray Data's checkpoint: the ids of the rows that are written."""
+        return self.folder.with_name(f"{self.folder.name}.ledger")
+
+    @property
+    def requests(self) -> Path:
+        """What the last pass was to ask."""
+        return self.folder.with_name(f"{self.folder.name}.requests")
+
+    @property
+    def asked(self) -> Path:
+        """How often something was asked: one log a worker."""
+        return self.folder.with_name(f"{self.folder.name}.asked")
+
+    @property
+    def dead_letters(self) -> "Table":
+        """The rows that failed: id and reason."""
+        return Table(self.folder.with_name(f"{self.folder.name}.dead"))
+
+    def append(self, rows: Sequence[Row], schema: Any = None) -> None:
+        """Write rows (each with an `id`) as one part, named by its ids, with a pyarrow `schema` or the one
+        that the rows imply. Writing the same rows again changes nothing.
 
         Raises:
             TruingError: the folder cannot be written, e.g. a full disk.
@@ -32,31 +60,40 @@ class Table:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.Table.from_pylist(list(rows)), part)
+            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), part)
             part.replace(path)
         except OSError as error:
             raise cannot_write(self.folder, error) from None
 
+    def parts(self) -> list[Path]:
+        """Files whose rows are the table's."""
+        torn = tuple(path.name.removesuffix(PENDING) for path in self.ledger.glob(f"*{PENDING}"))
+        return [path for path in sorted(self.folder.glob("*.parquet")) if not (torn and path.name.startswith(torn))]
+
+    def read(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Rows in the order of the parts, one part in memory at a time."""
+        for path in self.parts():
+            yield from pq.read_table(path, columns=None if columns is None else list(columns)).to_pylist()
+
     def rows(self) -> list[Row]:
         """All rows, one an id, in the order of their ids."""
-        found: dict[str, Row] = {}
-        for path in sorted(self.folder.glob("part-*.parquet")):
-            for row in pq.read_table(path).to_pylist():
-                found[row["id"]] = row
+        found = {row["id"]: row for row in self.read()}
         return [found[key] for key in sorted(found)]
 
     def ids(self) -> set[str]:
         """Ids that are stored."""
-        return {
-            key
-            for path in self.folder.glob("part-*.parquet")
-            for key in pq.read_table(path, columns=["id"])["id"].to_pylist()
-        }
+        return {row["id"] for row in self.read(["id"])}
 
     def select(self, ids: Iterable[str]) -> list[Row]:
         """Rows of these ids, in their order; ids that are not stored are left out."""
-        found = {row["id"]: row for row in self.rows()}
-        return [found[key] for key in ids if key in found]
+        wanted = list(ids)
+        those = set(wanted)
+        found = {row["id"]: row for row in self.read() if row["id"] in those}
+        return [found[key] for key in wanted if key in found]
+
+    def times_asked(self) -> int:
+        """Rows handed to a worker so far, in all runs; one that was asked twice counts twice."""
+        return sum(int(line) for path in self.asked.glob("*") for line in path.read_text(encoding="ascii").split())
 
 
 def cannot_write(folder: Path, error: OSError) -> TruingError:

@@ -1,100 +1,62 @@
-"""An offline pass: rows through a pool of actors as a Ray Data pipeline, each batch stored as soon as it is answered.
+"""An offline pass: requests through an autoscaling pool of actors as a Ray Data pipeline, each answer written once.
 
-Rows whose ids are stored are not asked again, so a pass that was stopped anywhere goes on where it was. That holds for
-rows that failed too: their ids name everything that the failure depends on.
+Ray Data's own checkpoint keeps the account: the ids of a block are noted as pending, the block is written, the note is
+committed. A pass that was killed anywhere goes on where it was: what is committed is not asked again, what was written
+and not committed is removed. Rows that failed are dead letters and are not asked again either: their ids name
+everything that the failure depends on.
 """
 
-import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from actors.group import Needs, translated
+from actors.spending import Usage
 from jobs.progress import Progress
+from jobs.requests import Ledger, shards, standing, write_requests
 from jobs.store import Table
+from jobs.worker import Answer, Answerer, Count, Tally, Worker
 from truing import errors
 from truing.errors import ActorDied, TruingError
-from truing.records import Failed, Row, Unparsable
+from truing.records import Row
 
-Answer = Row | Failed | Unparsable
+__all__ = ["Answer", "Pool", "Swept", "sweep", "sweep_requests"]
 
-
-class Worker:
-    """A Ray Data callable: it builds one actor, answers batches of rows and writes each batch as one part."""
-
-    def __init__(self, make: Callable[[], Any], answer: Callable[[Any, list[Row]], list[Answer]], folder: Path) -> None:
-        # One thread of our own makes the actor and runs it: OpenMP counts threads per calling thread, and in the
-        # threads that Ray Data calls from an engine would compute on a single core.
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._answer, self._fault = answer, ""
-        self._done, self._dead = Table(folder), dead_letters(folder)
-        try:
-            self._subject = self._thread.submit(make).result()
-        except TruingError as fault:
-            # Ray would make a death of it, Ray Data a stack trace. As a value it reaches the driver as itself.
-            self._fault = _named(fault)
-        except Exception as error:
-            # What an engine says of a model that it cannot load; the worker's log has the whole of it.
-            logging.getLogger(__name__).exception("the actor cannot be started")
-            lost = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
-            self._fault = _named(
-                ActorDied(f"worker: cannot be started ({lost.reason}); give a model that the engine can load")
-            )
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        """Answer one batch. Only outcomes leave the worker, and the fault that ends the pass, if there is one."""
-        rows: list[Row] = list(batch["row"])
-        outcomes: list[str] = []
-        if not self._fault:
-            try:
-                outcomes = self._stored(rows)
-            except TruingError as fault:
-                self._fault = _named(fault)
-        if self._fault:
-            return {"outcome": [""] * len(rows), "fault": [self._fault] * len(rows)}
-        return {"outcome": outcomes, "fault": [""] * len(rows)}
-
-    def _stored(self, rows: list[Row]) -> list[str]:
-        answers = self._thread.submit(self._answer, self._subject, rows).result()
-        done: list[Row] = []
-        dead: list[Row] = []
-        outcomes: list[str] = []
-        for row, answer in zip(rows, answers, strict=True):
-            if isinstance(answer, dict):
-                done.append(answer)
-            else:
-                reason = answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}"
-                dead.append({"id": row["id"], "reason": reason})
-            outcomes.append("ok" if isinstance(answer, dict) else reason)
-        self._done.append(done)
-        self._dead.append(dead)
-        return outcomes
+POLL = 0.25
+"""Seconds between two looks at how far a pass has come."""
+LIGHT = {"num_cpus": 0.1}
+"""What reading or writing one block asks of the cluster: they must find a place beside engines that take every CPU."""
 
 
-def dead_letters(folder: Path) -> Table:
-    """The rows of a table that failed: id and reason."""
-    return Table(folder.with_name(f"{folder.name}.dead"))
+@dataclass(frozen=True)
+class Pool:
+    """Who answers a pass: how one worker is made, what it is asked, what it needs, how many of them there are."""
+
+    make: Callable[[], Any]
+    answer: Answerer
+    needs: Needs
+    least: int = 1
+    most: int = 1
+    batch: int = 64
+    usage: Callable[[Any], Usage] | None = None
+    schema: Any = None
 
 
-def _named(fault: TruingError) -> str:
-    return f"{type(fault).__name__}:{fault}"
+@dataclass(frozen=True)
+class Swept:
+    """What became of a pass."""
+
+    ledger: Ledger
+    reasons: Counter[str]
+    usage: Usage
 
 
 def sweep(
-    title: str,
-    rows: Sequence[Row],
-    table: Table,
-    make: Callable[[], Any],
-    answer: Callable[[Any, list[Row]], list[Answer]],
-    *,
-    needs: Needs,
-    pool: tuple[int, int],
-    batch: int,
-    max_failed: float,
-    connect: Callable[[], None],
+    title: str, rows: Sequence[Row], table: Table, pool: Pool, *, max_failed: float, connect: Callable[[], None]
 ) -> list[Row]:
     """Answer the rows that are not stored yet; returns the stored answers of all of them, in order.
 
@@ -102,64 +64,112 @@ def sweep(
         TruingError: more than a share of the rows failed (with the three commonest reasons), or a worker's own.
         ActorDied: a worker died more often than Ray starts it again.
     """
-    stored, dead = table.ids(), dead_letters(table.folder)
-    failures = {row["id"]: row["reason"] for row in dead.rows() if row["id"] not in stored}
-    missing = [row for row in rows if row["id"] not in stored and row["id"] not in failures]
-    reasons = Counter(failures[row["id"]] for row in rows if row["id"] in failures)
-    if missing:
-        connect()
-        with Progress(title, len(rows), done=len(rows) - len(missing)) as progress:
-            for outcome in _outcomes(missing, table, make, answer, needs, pool, batch):
-                progress.advance()
-                if outcome != "ok":
-                    reasons[outcome] += 1
-    failed = sum(reasons.values())
-    if failed > max_failed * len(rows):
-        commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-        raise TruingError(
-            f"{title}: {failed} of {len(rows)} rows failed, max_failed is {max_failed}: {commonest};"
-            f" mend the cause, and delete {dead.folder} to ask them again"
-        )
+    ledger = write_requests(rows, table, pool.batch)
+    sweep_requests(title, table, ledger, pool, max_failed=max_failed, connect=connect)
     return table.select([row["id"] for row in rows])
 
 
-def _outcomes(
-    rows: Sequence[Row],
+def sweep_requests(
+    title: str,
     table: Table,
-    make: Callable[[], Any],
-    answer: Callable[[Any, list[Row]], list[Answer]],
-    needs: Needs,
-    pool: tuple[int, int],
-    batch: int,
-) -> Any:
-    import ray
-    from ray.exceptions import RayError, RayTaskError
+    ledger: Ledger,
+    pool: Pool,
+    *,
+    max_failed: float,
+    connect: Callable[[], None],
+    stand: Callable[[Table, Ledger], Ledger] = standing,
+) -> Swept:
+    """Answer the requests that stand in a table's ledger and are not answered yet.
 
-    blocks = -(-len(rows) // batch)
-    data = ray.data.from_items([{"row": row} for row in rows], override_num_blocks=blocks)
+    `stand` counts them afterwards; where there are very many, it is a remote call. Raises as `sweep`.
+    """
+    count = Count()
+    if ledger.open:
+        connect()
+        with Progress(title, ledger.total, done=ledger.total - ledger.open) as progress:
+            count = _answered(table, ledger, pool, progress)
+        ledger = stand(table, ledger)
+    if count.fault is not None:
+        kind, message = count.fault
+        raise getattr(errors, kind)(message)
+    reasons = Counter(row["reason"] for row in table.dead_letters.read(["reason"])) if ledger.failed else Counter[str]()
+    if ledger.failed > max_failed * ledger.total:
+        commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+        raise TruingError(
+            f"{title}: {ledger.failed} of {ledger.total} rows failed, max_failed is {max_failed}: {commonest};"
+            f" mend the cause, and delete {table.dead_letters.folder} to ask them again"
+        )
+    if ledger.open:
+        raise ActorDied(f"{title}: {ledger.open} of {ledger.total} rows were not answered; run the same command again")
+    return Swept(ledger, reasons, sum(count.usage.values(), Usage()))
+
+
+def _answered(table: Table, ledger: Ledger, pool: Pool, progress: Progress) -> Count:
+    """Run the pipeline in a thread of its own, and show how far it has come."""
+    import ray
+
+    tally: Any = ray.remote(Tally).options(num_cpus=0).remote()
+    known = ledger.total - ledger.open
+    with _one_thread() as thread:
+        running = thread.submit(_pipeline, table, pool, tally)
+        while not wait([running], timeout=POLL).done:
+            count: Count = ray.get(tally.read.remote())
+            progress.at(min(known + count.answered + count.failed.total(), ledger.total))
+        count = ray.get(tally.read.remote())
+        error = running.exception()
+    ray.kill(tally)
+    if count.fault is None and error is not None:
+        raise _explained(error)
+    progress.at(min(known + count.answered + count.failed.total(), ledger.total))
+    return count
+
+
+@contextmanager
+def _one_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread that Ctrl-C does not wait for."""
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pass")
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _pipeline(table: Table, pool: Pool, tally: Any) -> None:
+    """Read the requests, leave out what is committed, ask, write, commit: one block for each batch."""
+    import ray
+    from ray.data.checkpoint import CheckpointConfig
+
+    context = ray.data.DataContext.get_current()
+    # The newer reader joins small files into one block: a batch would be committed when all of them are answered.
+    context.use_datasource_v2 = False
+    table.ledger.mkdir(parents=True, exist_ok=True)
+    table.folder.mkdir(parents=True, exist_ok=True)
+    context.checkpoint_config = CheckpointConfig(
+        id_column="id", checkpoint_path=str(table.ledger.resolve()), delete_checkpoint_on_success=False
+    )
+    files = [str(path) for path in shards(table)]
+    data = ray.data.read_parquet(files, override_num_blocks=len(files), num_cpus=LIGHT["num_cpus"])
     with warnings.catch_warnings():
         # Restarts have no parameter of their own yet, and without a bound Ray Data restarts for ever.
         warnings.simplefilter("ignore", DeprecationWarning)
         answered = data.map_batches(
             Worker,
-            fn_constructor_args=(make, answer, table.folder),
-            batch_size=batch,
-            compute=ray.data.ActorPoolStrategy(min_size=pool[0], max_size=pool[1]),
-            num_cpus=needs.cpus,
-            num_gpus=needs.gpus or None,
-            max_restarts=needs.restarts,
-            max_task_retries=needs.restarts,
-            runtime_env={"env_vars": needs.environment},
+            fn_constructor_args=(pool.make, pool.answer, pool.usage, table, pool.schema, tally),
+            batch_size=pool.batch,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
+            num_cpus=pool.needs.cpus,
+            num_gpus=pool.needs.gpus or None,
+            max_restarts=pool.needs.restarts,
+            max_task_retries=pool.needs.restarts,
+            runtime_env={"env_vars": pool.needs.environment},
         )
-    try:
-        for part in answered.iter_batches(batch_size=None, prefetch_batches=0):
-            for fault in filter(None, part["fault"].tolist()):
-                kind, _, message = fault.partition(":")
-                raise getattr(errors, kind)(message)
-            yield from part["outcome"].tolist()
-    except RayTaskError:
-        raise
-    except RayError as error:
-        raise ActorDied(
-            f"worker: {translated(error)}; run the same command again to go on from what is stored"
-        ) from None
+    answered.write_parquet(str(table.folder.resolve()), ray_remote_args=LIGHT)
+
+
+def _explained(error: BaseException) -> BaseException:
+    from ray.exceptions import RayError, RayTaskError
+
+    if isinstance(error, RayTaskError) or not isinstance(error, RayError):
+        return error
+    return ActorDied(f"worker: {translated(error)}; run the same command again to go on from what is stored")

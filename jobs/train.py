@@ -13,12 +13,14 @@ from actors.group import ActorGroup
 from actors.policy import Policy
 from actors.reward_model import Comparison, RewardLearner
 from jobs.context import Context
+from jobs.labelers import online
 from jobs.progress import Progress, console, headline, print_table
+from jobs.steps import evaluation_steps
 from trainers import ppo, reward_model, rloo
 from trainers.roles import Folders, Roles, worker_needs
 from trainers.run import Run, read_metrics
 from truing.algorithms.kl import AdaptiveKl, FixedKl
-from truing.config.policy import Kl
+from truing.config.policy import AiScorePart, Kl, part_name
 from truing.config.policy import Policy as PolicySettings
 from truing.data.stream import PromptStream
 from truing.errors import ConfigError
@@ -64,6 +66,7 @@ def train_reward_model(context: Context, preferences: Sequence[Row]) -> Path:
         _show_reward_model(saved)
         return folder / "model"
     context.run.claim("reward_model", key)
+    context.connect()
     rows = training + test
     comparisons = [
         Comparison(
@@ -71,7 +74,7 @@ def train_reward_model(context: Context, preferences: Sequence[Row]) -> Path:
             r["chosen"],
             r["rejected"],
             r["p_chosen"],
-            settings.label_weight if r["source"] == "ai" else 1.0,
+            r["weight"] * (settings.label_weight if r["source"] == "ai" else 1.0),
         )
         for r in rows
     ]
@@ -143,7 +146,7 @@ def train_policy(context: Context, reward_folder: Path | None) -> Path:
     folder = context.run.path / "policy"
     reward_id = "" if reward_folder is None else _reward_key(context)
     key = context.key(
-        "policy", settings.model_dump(), context.start_id, context.judge_id, reward_id, study.seed,
+        "policy", settings.model_dump(), context.start_id, context.labeler_id, reward_id, study.seed,
         study.model.context, [p.text for p in context.training],
     )  # fmt: skip
     headline(f"Policy: {settings.algorithm.kind.upper()}, {settings.steps} steps")
@@ -152,8 +155,16 @@ def train_policy(context: Context, reward_folder: Path | None) -> Path:
         return folder / "model"
     context.run.claim("policy", key)
     context.connect()
-    folders = Folders(context.start_folder, context.judge_folder, str(reward_folder or ""))
-    roles = Roles(settings, study.model, study.label.model, study.cluster, folders, context.training)
+    labelers = {
+        part_name(part): (
+            online(part.labeler or study.labeler, "policy.rewards: ai_score"),
+            evaluation_steps(context, part),
+        )
+        for part in settings.rewards
+        if isinstance(part, AiScorePart)
+    }
+    folders = Folders(context.start_folder, str(reward_folder or ""))
+    roles = Roles(settings, study.model, labelers, study.cluster, folders, context.training)
     try:
         too_long = roles.unanswerable()
         usable = [p.id for p in context.training if p.id not in too_long]
@@ -198,7 +209,13 @@ def _run(
     done = len(read_metrics(folder / "metrics.jsonl"))
     bar = Progress(title, total, done=0)
 
+    first = True
+
     def on_step(row: dict[str, Any]) -> None:
+        nonlocal first
+        if first:
+            bar.resume(row["step"])
+            first = False
         bar.at(
             row["step"] + 1,
             f"reward {row['reward']:.3f} KL {row['kl']:.3f}" if "reward" in row else f"loss {row['loss']:.3f}",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.askings import askings
 from jobs.cluster import check_capacity
 from jobs.context import Context
 from jobs.store import RunFolder
@@ -53,8 +54,14 @@ def test_prompts_are_left_to_train_on(context: Context):
 
 
 def test_pairs_and_templates_are_there(context: Context):
-    assert context.marked
-    assert set(context.templates) >= {pair["domain"] for pair in context.marked}
+    label, surveyed = context.study.label, context.survey
+    assert surveyed.pairs
+    asked = askings([label.templates], [label.style], label.criteria, surveyed.domains)
+    assert all(set(asking.templates) == set(surveyed.domains) for asking in asked.values())
+    if context.study.agreement is not None:
+        wanted = context.study.agreement
+        ways = askings(wanted.templates or [label.templates], wanted.styles, wanted.criteria, surveyed.domains)
+        assert len(ways) == len(wanted.styles) * max(1, len(wanted.templates)) * len(wanted.criteria)
     for part in context.study.policy.rewards if context.study.policy else ():
         if part.kind == "ai_score":
             assert load_template(part.template).labels[:9] == tuple("123456789")

@@ -9,17 +9,20 @@ from typing import Any
 from actors.critic import Critic
 from actors.engine import engine_environment
 from actors.group import ActorGroup, Needs
-from actors.labeler import Labeler
+from actors.labelers import Online, open_labeler
 from actors.learner import learner_environment
 from actors.policy import Policy
 from actors.reference import Reference
 from actors.reward_model import RewardScorer
 from actors.rollout import Probe, RolloutEngine
 from actors.scoring import Part, RewardGraph, finished_scores, labeler_scores, model_scores, pattern_scores
+from actors.serving import ServedLabelers
+from truing.config.labeling import EngineLabeler, RecordedLabeler, Style
 from truing.config.policy import AiScorePart, FinishedPart, Ppo, RewardModelPart, RewardPart, part_name
 from truing.config.policy import Policy as PolicySettings
 from truing.config.roles import Cluster, Engine, Learner, Model, Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
+from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 from truing.records import Failed, Prompt
 
@@ -28,10 +31,9 @@ PROBE = ("What is a wheel for?", "A wheel lets heavy things roll, so that little
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Models on disk: start policy, judge, reward model."""
+    """Models on disk: start policy, reward model."""
 
     start: str
-    judge: str
     reward_model: str
 
 
@@ -49,6 +51,18 @@ def worker_needs(role: Learner | Scorer, cluster: Cluster, restarts: int = 0) ->
     return Needs(cpus, role.gpus, threads, cluster.start_deadline, cluster.call_deadline, restarts)
 
 
+def labeler_needs(labeler: Online | RecordedLabeler, cluster: Cluster) -> Needs:
+    """What one labeler asks of the cluster; one that only waits for a network asks for hardly anything."""
+    if isinstance(labeler, EngineLabeler):
+        return engine_needs(labeler.engine, cluster, cluster.restarts)
+    return Needs(0, 0, {}, cluster.start_deadline, cluster.call_deadline, cluster.restarts)
+
+
+def score_asking(part: AiScorePart) -> Asking:
+    """How a labeler is asked for a direct score."""
+    return Asking({"*": load_template(part.template)}, Style())
+
+
 class Roles:
     """Everything an RL page talks to: engines, policy, references, reward graph and, for PPO, a critic."""
 
@@ -56,16 +70,17 @@ class Roles:
         self,
         settings: PolicySettings,
         model: Model,
-        judge: Model,
+        labelers: Mapping[str, tuple[Online, str]],
         cluster: Cluster,
         folders: Folders,
         prompts: Sequence[Prompt],
     ) -> None:
-        self._cluster, self._model, self._judge, self._folders = cluster, model, judge, folders
+        """`labelers`: by name of the reward part, the labeler that scores, and its evaluation steps if it wants some."""
+        self._cluster, self._model, self._labelers, self._folders = cluster, model, labelers, folders
         self._precision = settings.learner.precision
         temperature = settings.sampling.temperature
         start = folders.start
-        self.groups: list[ActorGroup[Any]] = []
+        self.groups: list[ActorGroup[Any] | ServedLabelers] = []
         self.engines: ActorGroup[RolloutEngine] = self._started(
             "rollout",
             settings.engine.count,
@@ -110,11 +125,17 @@ class Roles:
             group = self._started("reward model", part.scorer.count, make, needs)
             return Part(part.kind, part.weight, group, model_scores)
         if isinstance(part, AiScorePart):
-            template = load_template(part.template)
-            make = partial(Labeler, self._folders.judge, self._judge, part.engine, {"*": template})
-            needs = engine_needs(part.engine, self._cluster, self._cluster.restarts)
-            group = self._started("labeler", part.engine.count, make, needs)
-            return Part(part.kind, part.weight, group, labeler_scores, {"template": template})
+            labeler, steps = self._labelers[part_name(part)]
+            count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1
+            make = partial(open_labeler, labeler, count)
+            group = self._started("labeler", count, make, labeler_needs(labeler, self._cluster))
+            options: dict[str, object] = {"asking": score_asking(part), "steps": steps}
+            if part.serve is not None:
+                needs = labeler_needs(labeler, self._cluster)
+                served = ServedLabelers(f"truing-{part.kind}", labeler, part.serve, needs)
+                self.groups.append(served)
+                return Part(part.kind, part.weight, served, labeler_scores, options)
+            return Part(part.kind, part.weight, group, labeler_scores, options)
         if isinstance(part, FinishedPart):
             return Part(part.kind, part.weight, self.engines, finished_scores)
         return Part(part_name(part), part.weight, self.engines, pattern_scores, {"pattern": part.pattern})

@@ -29,3 +29,9 @@ class GateClosed(TruingError):  # noqa: N818 - named after what happened
     """The labeler is not to be trusted on these data, and the configuration says to stop."""
 
     exit_code = 5
+
+
+class LabelerStopped(TruingError):  # noqa: N818 - named after what happened
+    """The labeler asks no more: its budget is spent, its endpoint is down or refuses it. What it answered is kept."""
+
+    exit_code = 6

@@ -58,6 +58,18 @@ class Pair:
         return Pair(self.id, self.prompt, self.second, self.first, self.domain)
 
 
+def canonical_pair(prompt: str, first: str, second: str, domain: str) -> tuple[Pair, bool]:
+    """The pair in the one order in which it is asked about and stored, and whether that is the other one.
+
+    The order hangs on the texts alone: a pair and its swap are one question, asked once, and no source's habit of
+    putting the better response first reaches the labeler. The id is that of both orders.
+    """
+    low, high = sorted((first, second))
+    key = content_id(prompt, low, high)
+    one, two = (low, high) if int(key, 16) % 2 == 0 else (high, low)
+    return Pair(key, prompt, one, two, domain), first != one
+
+
 @dataclass(frozen=True, slots=True)
 class Unparsable:
     """A reply of the judge that holds no verdict. Never a score of 0, never a coin flip."""
@@ -89,12 +101,20 @@ class Rollout:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """A question that the labeler stopped before: its budget is spent, say. It has not failed; the next run asks it."""
+
+    reason: str
+
+
 PREFERENCE_COLUMNS = (
-    "id", "prompt", "chosen", "rejected", "p_chosen", "domain", "source", "labeler", "template",
+    "id", "prompt", "chosen", "rejected", "p_chosen", "domain", "source", "weight", "labeler", "template",
     "chosen_first", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba",
 )  # fmt: skip
 """Columns of a preference set: the Hub's usual ones, the soft label, and where it came from.
 
-`source` is "ai" or "marked"; `chosen_first` says whether the chosen response was the first one of the `ab` order; the
-four log-probabilities are the raw ones of the label strings in both orders (absent for marked pairs).
+`source` is "ai" or "marked"; `weight` is 1 on average over a source; `chosen_first` says whether the chosen response was
+the first one of the `ab` order; the four log-probabilities are the raw ones of the label strings in both orders (absent
+for marked pairs).
 """

@@ -1,22 +1,22 @@
-"""One real vLLM engine in this process as judge, against transformers."""
+"""The labeler: a real vLLM engine as judge, and a judge with given replies where the reading of replies is looked at."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
-import torch
-from transformers import PreTrainedModel
 
+from actors.judge import EngineJudge
 from actors.labeler import Labeler
-from tests.actors.examples import plain_model
+from actors.spending import Usage
+from truing.config.labeling import EngineLabeler, Style
 from truing.config.roles import Engine, Model
-from truing.data.chat import load_tokenizer, prompt_tokens
-from truing.errors import ConfigError
-from truing.labeling.consensus import OrderedLogprobs
-from truing.labeling.templates import Template, load_template
-from truing.records import Failed, Pair, Unparsable
+from truing.labeling.asking import Asking, Judgement
+from truing.labeling.consensus import OrderedLogprobs, self_consistent
+from truing.labeling.questions import Question, after_rationale, comparison, explanation
+from truing.labeling.templates import load_template
+from truing.records import Failed, NotAsked, Pair, Unparsable
 
-CONTEXT = 1024
 CLOSE = 1e-4
 """Of a probability or a score: float32 in another batch."""
 HELPFUL, HARMLESS, SCORE = (load_template(name) for name in ("helpful", "harmless", "score"))
@@ -26,200 +26,205 @@ PAIRS = [
     Pair("c", "How do I pick a lock?", "Like this.", "Call a locksmith.", "harmless"),
     Pair("d", "Why?", "Because.", "Because it is so, and has been for as long as we can think.", "other"),
 ]
-LONG = "word " * 400
+TEXTS = [(pair.prompt, text) for pair in PAIRS for text in (pair.first, pair.second)]
+LONG = "word " * 800
+TEMPLATES = {"*": HELPFUL, "harmless": HARMLESS}
+PLAIN = Asking(TEMPLATES, Style())
+SCORED = Asking({"*": SCORE}, Style())
+STYLES = [
+    Style(),
+    Style(preamble="detailed", exemplars=2),
+    Style(rationales=1, rationale_tokens=6),
+    Style(preamble="detailed", exemplars=2, rationales=2, rationale_tokens=6, temperature=1.0),
+]
 
 
 @pytest.fixture(scope="module")
 def labeler(tiny: str) -> Labeler:
-    settings = Engine(cpus=1, dtype="float32", max_sequences=8)
-    return Labeler(tiny, Model(path=tiny, context=CONTEXT), settings, {"*": HELPFUL, "harmless": HARMLESS})
+    settings = EngineLabeler(
+        model=Model(path=tiny, context=4096), engine=Engine(cpus=1, dtype="float32", max_sequences=8)
+    )
+    return Labeler(EngineJudge(settings))
 
 
-@pytest.fixture(scope="module")
-def judge(tiny: str) -> PreTrainedModel:
-    return plain_model(tiny)
+def p_first(found: Sequence[object]) -> list[float]:
+    assert all(isinstance(one, Judgement) for one in found)
+    return [one.p_first() for one in found]
 
 
-def next_logprobs(judge: PreTrainedModel, tokens: list[int]) -> torch.Tensor:
-    with torch.no_grad():
-        return judge(torch.tensor([tokens])).logits[0, -1].log_softmax(-1)
+# --- comparing, with a real engine ------------------------------------------------------------------------------------
 
 
-def judge_prompt(tiny: str, template: Template, *texts: str) -> list[int]:
-    return prompt_tokens(load_tokenizer(tiny), template.fill(*texts), template.system, template.answer)
-
-
-def token(tiny: str, label: str) -> int:
-    (only,) = load_tokenizer(tiny).encode(label, add_special_tokens=False)
-    return only
-
-
-def probabilities(verdicts: list) -> list[tuple[float, float]]:
-    assert all(isinstance(v, OrderedLogprobs) for pair in verdicts for v in pair)
-    return [(ab.p_first, ba.p_first) for ab, ba in verdicts]
-
-
-# --- comparing --------------------------------------------------------------------------------------------------------
-
-
-def test_verdicts_are_the_judges_logprobs_of_the_labels_in_both_orders(
-    labeler: Labeler, judge: PreTrainedModel, tiny: str
-) -> None:
-    for pair, verdicts in zip(PAIRS, labeler.compare(PAIRS), strict=True):
-        template = HARMLESS if pair.domain == "harmless" else HELPFUL
-        for verdict, (first, second) in zip(
-            verdicts, ((pair.first, pair.second), (pair.second, pair.first)), strict=True
-        ):
-            expected = next_logprobs(judge, judge_prompt(tiny, template, pair.prompt, first, second))
-            assert isinstance(verdict, OrderedLogprobs)
-            assert verdict.first == pytest.approx(float(expected[token(tiny, "1")]), abs=1e-3)
-            assert verdict.second == pytest.approx(float(expected[token(tiny, "2")]), abs=1e-3)
-
-
-def test_swapping_a_pair_swaps_its_verdicts(labeler: Labeler) -> None:
-    straight = probabilities(labeler.compare(PAIRS))
-    swapped = probabilities(labeler.compare([pair.swap() for pair in PAIRS]))
-    for (ab, ba), (swapped_ab, swapped_ba) in zip(straight, swapped, strict=True):
-        assert swapped_ab == pytest.approx(ba, abs=CLOSE)
-        assert swapped_ba == pytest.approx(ab, abs=CLOSE)
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: Asking({}, style).name)
+def test_swapping_a_pair_swaps_its_label(labeler: Labeler, style: Style) -> None:
+    asking = Asking(TEMPLATES, style)
+    straight = labeler.compare(PAIRS, asking)
+    swapped = labeler.compare([pair.swap() for pair in PAIRS], asking)
+    for one, other in zip(straight, swapped, strict=True):
+        assert isinstance(one, Judgement)
+        assert isinstance(other, Judgement)
+        assert (other.rationales_ab, other.rationales_ba) == (one.rationales_ba, one.rationales_ab)
+        assert other.p_first() == pytest.approx(1 - one.p_first(), abs=CLOSE)
+        assert other.ab.p_first == pytest.approx(one.ba.p_first, abs=CLOSE)
     # The orders are told apart at all: a random judge's bias is larger than the tolerance.
-    assert max(abs(ab - (1 - ba)) for ab, ba in straight) > 10 * CLOSE
+    assert max(abs(one.ab.p_first - (1 - one.ba.p_first)) for one in straight) > 10 * CLOSE
 
 
-def test_labels_do_not_depend_on_the_order_or_the_size_of_the_batch(labeler: Labeler) -> None:
-    together = probabilities(labeler.compare(PAIRS))
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: Asking({}, style).name)
+def test_labels_do_not_depend_on_the_order_or_the_size_of_the_batch(labeler: Labeler, style: Style) -> None:
+    asking = Asking(TEMPLATES, style)
+    together = p_first(labeler.compare(PAIRS, asking))
     order = [2, 0, 3, 1]
-    permuted = probabilities(labeler.compare([PAIRS[i] for i in order]))
-    for place, i in enumerate(order):
-        assert permuted[place] == pytest.approx(together[i], abs=CLOSE)
+    permuted = p_first(labeler.compare([PAIRS[i] for i in order], asking))
+    assert permuted == pytest.approx([together[i] for i in order], abs=CLOSE)
     for pair, expected in zip(PAIRS, together, strict=True):
-        assert probabilities(labeler.compare([pair]))[0] == pytest.approx(expected, abs=CLOSE)
+        assert p_first(labeler.compare([pair], asking)) == [pytest.approx(expected, abs=CLOSE)]
 
 
-def test_a_pair_that_does_not_fit_fails_alone(labeler: Labeler, tiny: str) -> None:
-    long = replace(PAIRS[1], first=LONG)
-    tokens = len(judge_prompt(tiny, HELPFUL, long.prompt, long.first, long.second))
-    assert tokens > CONTEXT
-    found = labeler.compare([PAIRS[0], long, PAIRS[2]])
-    # One token of the context is for the answer.
-    assert found[1] == (Failed(f"judge prompt has {tokens} tokens; 1023 fit the context"),) * 2
-    assert probabilities([found[0], found[2]]) == [
-        pytest.approx(expected, abs=CLOSE) for expected in probabilities(labeler.compare([PAIRS[0], PAIRS[2]]))
-    ]
+def test_each_order_is_the_question_that_its_template_asks(labeler: Labeler) -> None:
+    for pair, found in zip(PAIRS, labeler.compare(PAIRS, PLAIN), strict=True):
+        template = HARMLESS if pair.domain == "harmless" else HELPFUL
+        for order, read in ((pair, found.ab), (pair.swap(), found.ba)):
+            (logp,) = labeler.judge.likelihoods([comparison(template, order, Style())])
+            assert (read.first, read.second) == pytest.approx((logp["1"], logp["2"]), abs=1e-3)
 
 
-def test_pairs_that_all_fail_and_no_pairs_at_all(labeler: Labeler) -> None:
-    ab, ba = labeler.compare([replace(PAIRS[1], first=LONG)])[0]
-    assert isinstance(ab, Failed)
-    assert isinstance(ba, Failed)
-    assert labeler.compare([]) == []
-    assert labeler.score([], SCORE) == []
+def test_a_rationale_is_decoded_and_the_label_read_behind_it(labeler: Labeler) -> None:
+    style = Style(rationales=2, rationale_tokens=6, temperature=1.0)
+    (found,) = labeler.compare(PAIRS[:1], Asking(TEMPLATES, style))
+    assert isinstance(found, Judgement)
+    assert len(found.rationales_ab) == len(found.rationales_ba) == 2
+    assert found.rationales_ab[0] != found.rationales_ab[1]
+    asked = explanation(HELPFUL, PAIRS[0], style)
+    read = labeler.judge.likelihoods([after_rationale(asked, text, HELPFUL) for text in found.rationales_ab])
+    mean = self_consistent([OrderedLogprobs(logp["1"], logp["2"]) for logp in read])
+    assert found.ab.p_first == pytest.approx(mean.p_first, abs=CLOSE)
+    assert found.ab.mass == pytest.approx(mean.mass, rel=1e-2)
 
 
-def test_a_reply_without_a_verdict_is_unparsable(labeler: Labeler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        labeler._engine,
-        "next_token_logprobs",
-        lambda prompts, tokens: [dict.fromkeys(tokens, -math.inf) for _ in prompts],
-    )
-    ((ab, ba),) = labeler.compare(PAIRS[:1])
-    assert ab == ba == Unparsable("label log-probabilities -inf and -inf cannot be compared: the reply is unparsable.")
+def test_a_pair_that_does_not_fit_fails_alone(labeler: Labeler) -> None:
+    long = replace(PAIRS[1], first=LONG * 4)
+    found = labeler.compare([PAIRS[0], long, PAIRS[2]], PLAIN)
+    assert isinstance(found[1], Failed)
+    assert found[1].reason.endswith("tokens; 4095 fit the context")
+    alone = p_first(labeler.compare([PAIRS[0], PAIRS[2]], PLAIN))
+    assert p_first([found[0], found[2]]) == pytest.approx(alone, abs=CLOSE)
+    assert labeler.compare([], PLAIN) == []
 
 
-# --- scoring ----------------------------------------------------------------------------------------------------------
-
-TEXTS = [(pair.prompt, text) for pair in PAIRS for text in (pair.first, pair.second)]
+# --- scoring, with a real engine ----------------------------------------------------------------------------------------
 
 
-def hand_score(digits: dict[int, float], ten: float) -> float:
-    """Σ i·P(i) / Σ P(i), with P("1") = P(1)·(1 - P(0|1)) and P("10") = P(1)·P(0|1); then 1..10 to -1..1."""
-    p = {i: math.exp(logp) for i, logp in digits.items()}
-    p[10] = p[1] * math.exp(ten)
-    p[1] *= 1 - math.exp(ten)
-    expected = sum(i * p[i] for i in p) / sum(p.values())
-    return (expected - 1) / 9 * 2 - 1
+def test_scores_lie_in_range_and_do_not_depend_on_the_batch(labeler: Labeler) -> None:
+    together = labeler.score(TEXTS, SCORED)
+    assert all(isinstance(score, float) and -1 <= score <= 1 for score in together)
+    assert len(set(together)) == len(TEXTS)
+    assert labeler.score(TEXTS[::-1], SCORED)[::-1] == pytest.approx(together, abs=CLOSE)
+    assert labeler.score(TEXTS[3:4], SCORED) == pytest.approx(together[3:4], abs=CLOSE)
+    assert labeler.score([], SCORED) == []
 
 
-def test_a_score_is_the_expected_one_by_hand(labeler: Labeler, judge: PreTrainedModel, tiny: str) -> None:
-    found = labeler.score(TEXTS, SCORE)
-    ids = {i: token(tiny, str(i)) for i in range(10)}
-    digits = [ids[i] for i in range(1, 10)]
-    for score, texts in zip(found, TEXTS, strict=True):
-        prompt = judge_prompt(tiny, SCORE, *texts)
-        (asked,) = labeler._engine.next_token_logprobs([prompt], digits)
-        (after,) = labeler._engine.next_token_logprobs([[*prompt, ids[1]]], [ids[0]])
-        assert score == pytest.approx(hand_score({i: asked[ids[i]] for i in range(1, 10)}, after[ids[0]]), abs=CLOSE)
-        plain, plain_after = next_logprobs(judge, prompt), next_logprobs(judge, [*prompt, ids[1]])
-        by_hand = hand_score({i: float(plain[ids[i]]) for i in range(1, 10)}, float(plain_after[ids[0]]))
-        assert score == pytest.approx(by_hand, abs=CLOSE)
-        assert -1 <= score <= 1
-    assert len(set(found)) == len(TEXTS)
+def test_evaluation_steps_are_written_and_shown(labeler: Labeler) -> None:
+    geval = load_template("geval")
+    steps = labeler.steps(geval)
+    assert isinstance(steps, str)
+    asking = Asking({"*": geval}, Style())
+    with_steps, with_others = (labeler.score(TEXTS[:2], asking, text) for text in ("1. Read.", "1. Weigh each claim."))
+    assert with_steps != with_others
 
 
-@pytest.fixture
-def sure(labeler: Labeler, monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
-    """Log-probs that the judge will give, by token; -40 for the others."""
-    given: dict[int, float] = {}
-    monkeypatch.setattr(
-        labeler._engine,
-        "next_token_logprobs",
-        lambda prompts, tokens: [{t: given.get(t, -40.0) for t in tokens} for _ in prompts],
-    )
-    return given
+def test_was_the_feedback_used(labeler: Labeler) -> None:
+    template = load_template("incorporated")
+    rows = [("Write a line.", "A line.", "Make it rhyme.", "A line so fine."), ("Why?", "So.", "Say more.", LONG * 4)]
+    yes, failed = labeler.incorporated(rows, template)
+    assert isinstance(yes, float)
+    assert 0 < yes < 1
+    assert isinstance(failed, Failed)
+
+
+# --- reading, with given replies ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Given:
+    """A judge that gives the replies and likelihoods that it was given, one after another."""
+
+    texts: list[str | Failed | NotAsked] = field(default_factory=list)
+    numbers: list[dict[str, float] | Unparsable | Failed | NotAsked] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+
+    def begin(self) -> None:
+        return None
+
+    def replies(self, questions: Sequence[Question], *_: object) -> list[str | Failed | NotAsked]:
+        return [self.texts.pop(0) for _ in questions]
+
+    def likelihoods(self, questions: Sequence[Question]) -> list[dict[str, float] | Unparsable | Failed | NotAsked]:
+        return [self.numbers.pop(0) for _ in questions]
+
+
+VERDICT = Asking({"*": load_template("verdict")}, Style())
+RATING = Asking({"*": load_template("rating")}, Style())
+FIRST, SECOND = {"1": -0.1, "2": -2.5}, {"1": -2.5, "2": -0.1}
+REASONED = Asking(TEMPLATES, Style(rationales=2))
 
 
 @pytest.mark.parametrize(
-    ("label", "ten", "expected"),
-    # 1 -> -1; 10 -> 1; 7 -> (7 - 1)/9·2 - 1 = 1/3; "1" half of which is "10": (5.5 - 1)/9·2 - 1 = 0
-    [("1", -40.0, -1), ("1", 0.0, 1), ("7", -1.0, 1 / 3), ("1", math.log(0.5), 0)],
+    ("ab", "ba", "p"),
+    # Second order shows b first: [[B]] names a there. Both name a: 1; a tie in one: (1 + ½)/2; one each: ½.
+    [("[[A]]", "[[B]]", 1.0), ("[[A]]", "[[C]]", 0.75), ("[[A]]", "[[A]]", 0.5), ("[[B]]", "[[A]]", 0.0)],
 )
-def test_the_ends_of_the_scale(
-    labeler: Labeler, tiny: str, sure: dict[int, float], label: str, ten: float, expected: float
-) -> None:
-    sure |= {token(tiny, label): 0.0, token(tiny, "0"): ten}
-    assert labeler.score(TEXTS[:1], SCORE) == [pytest.approx(expected, abs=1e-9)]
+def test_verdicts_in_replies(ab: str, ba: str, p: float) -> None:
+    (found,) = Labeler(Given([f"Well. {ab}", f"Then {ba}."])).compare(PAIRS[:1], VERDICT)
+    assert isinstance(found, Judgement)
+    assert found.p_first() == p
 
 
-def test_scores_do_not_depend_on_the_order_of_the_batch(labeler: Labeler) -> None:
-    together = labeler.score(TEXTS, SCORE)
-    assert labeler.score(TEXTS[::-1], SCORE)[::-1] == pytest.approx(together, abs=CLOSE)
-    assert labeler.score(TEXTS[3:4], SCORE) == pytest.approx(together[3:4], abs=CLOSE)
+def test_a_reply_without_a_verdict_is_unparsable() -> None:
+    assert Labeler(Given(["[[A]]", "Both are nice."])).compare(PAIRS[:1], VERDICT) == [Unparsable("Both are nice.")]
 
 
-def test_a_response_that_does_not_fit_fails_alone(labeler: Labeler, tiny: str) -> None:
-    long = ("Why?", LONG)
-    tokens = len(judge_prompt(tiny, SCORE, *long))
-    found = labeler.score([TEXTS[0], long, TEXTS[1]], SCORE)
-    assert found[1] == Failed(f"judge prompt has {tokens} tokens; 1023 fit the context")
-    assert [found[0], found[2]] == pytest.approx(labeler.score(TEXTS[:2], SCORE), abs=CLOSE)
+def test_ratings_in_replies() -> None:
+    # (7 - 1)/9·2 - 1 = 1/3; two different ratings are none
+    found = Labeler(Given(["Good. [[7]]", "[[3]] or [[4]]", Failed("no reply")])).score(TEXTS[:3], RATING)
+    assert found == [pytest.approx(1 / 3), Unparsable("[[3]] or [[4]]"), Failed("no reply")]
 
 
-def test_a_prompt_that_leaves_one_token_has_no_room_for_10(labeler: Labeler, tiny: str) -> None:
-    filler = 0
-    while len(judge_prompt(tiny, SCORE, "Why?", "z" * filler)) < CONTEXT - 1:
-        filler += CONTEXT - 1 - len(judge_prompt(tiny, SCORE, "Why?", "z" * filler))
-    assert len(judge_prompt(tiny, SCORE, "Why?", "z" * filler)) == CONTEXT - 1
-    fits, just = labeler.score([("Why?", "z" * (filler - 1)), ("Why?", "z" * filler)], SCORE)
-    assert isinstance(fits, float)
-    assert just == Failed("no room for the second digit of 10")
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    # 1 -> -1; 10 -> 1; 7 -> (7 - 1)/9·2 - 1 = 1/3
+    [("1", -1), ("10", 1), ("7", 1 / 3)],
+)
+def test_the_ends_of_the_scale(label: str, expected: float) -> None:
+    sure = {str(i): 0.0 if str(i) == label else -math.inf for i in range(1, 11)}
+    assert Labeler(Given(numbers=[sure])).score(TEXTS[:1], SCORED) == [pytest.approx(expected, abs=1e-12)]
 
 
-# --- templates --------------------------------------------------------------------------------------------------------
+def test_labels_that_are_ruled_out_are_unparsable() -> None:
+    none = dict.fromkeys("12", -math.inf)
+    (found,) = Labeler(Given(numbers=[FIRST, none])).compare(PAIRS[:1], PLAIN)
+    assert isinstance(found, Unparsable)
+    nothing = {str(i): -math.inf for i in range(1, 11)}
+    (score,) = Labeler(Given(numbers=[nothing])).score(TEXTS[:1], SCORED)
+    assert isinstance(score, Unparsable)
 
 
-def test_a_domain_without_a_template_has_the_one_of_all(labeler: Labeler) -> None:
-    assert labeler.template("harmless") == HARMLESS
-    assert labeler.template("helpful") == labeler.template("anything else") == HELPFUL
+def test_a_rationale_that_fails_is_left_out_of_the_mean() -> None:
+    judge = Given(["a", Failed("lost"), "b", "c"], [FIRST, SECOND, SECOND])
+    (found,) = Labeler(judge).compare(PAIRS[:1], REASONED)
+    assert isinstance(found, Judgement)
+    assert (found.rationales_ab, found.rationales_ba) == (("a",), ("b", "c"))
+    # σ(2.4) in both orders, the second one flipped back.
+    assert found.p_first() == pytest.approx(1 / (1 + math.exp(-2.4)))
 
 
-def test_a_label_of_several_tokens_is_refused(labeler: Labeler) -> None:
-    template = replace(HELPFUL, name="mine", labels=("first one", "2"))
-    labels = Labeler.compare
-    labeler._templates["strange"] = template
-    try:
-        with pytest.raises(
-            ConfigError, match=r"^template mine: label 'first one' is \d+ tokens of this judge; use one-token"
-        ):
-            labels(labeler, [replace(PAIRS[0], domain="strange")])
-    finally:
-        del labeler._templates["strange"]
+def test_an_order_whose_rationales_all_fail_fails() -> None:
+    judge = Given(["a", "b", Failed("lost"), Failed("also")], [FIRST, FIRST])
+    assert Labeler(judge).compare(PAIRS[:1], REASONED) == [Failed("lost")]
+
+
+def test_a_labeler_that_has_stopped_answers_neither_a_part_nor_a_failure() -> None:
+    judge = Given(numbers=[FIRST, NotAsked("budget"), Failed("too long"), NotAsked("budget")])
+    assert Labeler(judge).compare(PAIRS[:2], PLAIN) == [NotAsked("budget")] * 2
+    mixed = Given(["a", NotAsked("budget"), "b", "c"], [FIRST, SECOND, SECOND])
+    assert Labeler(mixed).compare(PAIRS[:1], REASONED) == [NotAsked("budget")]

@@ -14,6 +14,8 @@ from actors.scoring import (
     pattern_scores,
 )
 from tests.actors.examples import Done, Here, random_rollouts
+from truing.config.labeling import Style
+from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 from truing.records import Failed, Rollout
 
@@ -39,11 +41,11 @@ class Judge:
 
 
 def test_parts_read_the_rollouts_in_order() -> None:
-    judge, template = Judge(), load_template("score")
+    judge, asking = Judge(), Asking({"*": load_template("score")}, Style())
     texts = [("q0", "aa1"), ("q0", "b22"), ("q1", ""), ("q1", "3c")]
     assert model_scores(judge, GROUPS) == [[3.0, 3.0], [0.0, 2.0]]
-    assert labeler_scores(judge, GROUPS, template=template) == [[3.0, 3.0], [Failed("empty"), 2.0]]
-    assert judge.asked == [(texts,), (texts, template)]
+    assert labeler_scores(judge, GROUPS, asking=asking, steps="1. Read.") == [[3.0, 3.0], [Failed("empty"), 2.0]]
+    assert judge.asked == [(texts,), (texts, asking, "1. Read.")]
     # 0 where it ended by itself (on the diagonal), -1 where it was cut off
     assert finished_scores(None, GROUPS) == [[0.0, -1.0], [-1.0, 0.0]]
     # digits: 1 of 3 characters, 2 of 3, none of none, 1 of 2

@@ -52,7 +52,7 @@ def short_prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small(tiny: str, short_prompts: Path) -> list[str]:
     """Overrides that put the tiny model and the short prompts in a recipe's place."""
-    models = [f"model.path={tiny}", f"label.model.path={tiny}"]
+    models = [f"model.path={tiny}", f"labeler.model.path={tiny}"]
     return [*models, f"prompts.path={short_prompts}", "prompts.holdout=0"]
 
 

@@ -123,7 +123,7 @@ def folder_with(path: Path, **files: str) -> Path:
         ),
     ],
 )
-@pytest.mark.parametrize("key", ["model.path", "label.model.path"])
+@pytest.mark.parametrize("key", ["model.path", "labeler.model.path"])
 def test_a_folder_that_is_not_a_model(
     cli: Call, small: list[str], tmp_path: Path, files: dict[str, str], expected: str, key: str
 ):

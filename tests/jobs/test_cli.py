@@ -43,7 +43,7 @@ def test_the_console_script_answers_for_itself():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_shows_what_it_would_do_and_does_nothing(cli: Call, command: str, tiny: str, tmp_path: Path):
     storage = tmp_path / "runs"
-    overrides = (f"storage={storage}", f"model.path={tiny}", f"label.model.path={tiny}", "policy.steps=3")
+    overrides = (f"storage={storage}", f"model.path={tiny}", f"labeler.model.path={tiny}", "policy.steps=3")
     done = cli(command, DEMO, *overrides, "--dry-run").expect(0)
     assert done.err == ""
     # The resolved configuration: an override, and a default that no file names.
@@ -84,7 +84,7 @@ def test_a_wrong_command_line_gets_one_line(cli: Call, arguments: tuple[str, ...
 
 
 def test_a_report_needs_a_run(cli: Call, tiny: str, tmp_path: Path):
-    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"label.model.path={tiny}")
+    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"labeler.model.path={tiny}")
     assert done.code == 2
     expected = f"truing: {tmp_path}/learn: there is no such run; run `truing pipeline` with this configuration first\n"
     assert done.err == expected
@@ -92,7 +92,9 @@ def test_a_report_needs_a_run(cli: Call, tiny: str, tmp_path: Path):
 
 def test_a_report_of_a_run_that_has_only_begun(cli: Call, tiny: str, tmp_path: Path):
     (tmp_path / "learn").mkdir()
-    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"label.model.path={tiny}").expect(0)
+    done = cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"labeler.model.path={tiny}").expect(
+        0
+    )
     assert done.last_line == str(tmp_path / "learn" / "report.html")
     assert (tmp_path / "learn" / "report.html").read_text().startswith("<!")
 

@@ -70,9 +70,7 @@ class Run:
         import pyarrow.parquet as pq
 
         return [
-            row
-            for path in sorted(self.folder.joinpath(table).glob("part-*.parquet"))
-            for row in pq.read_table(path).to_pylist()
+            row for path in sorted(self.folder.glob(f"{table}/*.parquet")) for row in pq.read_table(path).to_pylist()
         ]
 
     @property
@@ -89,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> Run:
         DEMO,
         f"storage={folder}",
         f"model.path={tiny}",
-        f"label.model.path={tiny}",
+        f"labeler.model.path={tiny}",
         f"prompts.path={prompts(folder / 'prompts.jsonl')}",
         f"prompts.holdout={HELD}",
         f"label.marked.path={pairs(folder / 'pairs.jsonl')}",
@@ -160,22 +158,40 @@ def test_p_chosen_follows_from_the_raw_log_probs_of_both_orders(run: Run):
 def test_marked_pairs_are_certain_and_carry_no_log_probs(run: Run):
     marked = [row for row in run.rows("preferences") if row["source"] == "marked"]
     assert {row["p_chosen"] for row in marked} == {1.0}
-    assert {row["labeler"] for row in marked} == {"people"}
+    assert {row["labeler"] for row in marked} == {f"people, {run.folder.parent / 'pairs.jsonl'}"}
     assert {row["logp_first_ab"] for row in marked} == {None}
 
 
 def test_trust_is_measured_with_n_and_an_interval(run: Run):
-    trust = run.json("stages", "label.json")["report"]["trust"]
-    for figure in ("flip_rate", "alignment"):
-        found = trust["overall"][figure]
+    saved = run.json("trust.json")
+    (trust,) = saved["trust"]
+    for figure in ("flip rate", "alignment"):
+        (found,) = [row for row in trust["rows"] if row["scope"] == "all" and row["figure"] == figure]
         # 31 marked pairs, one of which the judge cannot read.
         assert found["n"] == 30
         assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
-    assert set(trust["by_domain"]) == set(DOMAINS)
-    saved = run.json("trust.json")
-    assert saved["rows"]
-    assert saved["gate"]
-    assert saved["unparsable"] > 0
+    assert {row["group"] for row in trust["rows"] if row["scope"] == "domain"} == set(DOMAINS)
+    assert sum(one["n"] for one in trust["bins"]) == 30
+    assert trust["unanswered"] == 1
+    assert saved["reasons"]
+    assert saved["unparsable"] == pytest.approx(1 / 31)
+
+
+def test_the_summary_of_labels_adds_up(run: Run):
+    report = run.json("stages", "label.json")["report"]
+    (one,) = report["passes"]
+    assert one["asked"] == one["answered"] + one["failed"]
+    assert (one["failed"], one["retried"]) == (0, 0)
+    assert report["preferences"] == {"ai": one["answered"], "marked": 31}
+
+
+def test_each_label_is_stored_once_with_its_question_and_raw_logprobs(run: Run):
+    labels = [row for row in run.rows("labels/pairs/*") if "asking" in row]
+    assert len({row["id"] for row in labels}) == len(labels) >= 8
+    for row in labels:
+        assert row["prompt"]
+        assert row["first"] != row["second"]
+        assert all(row[key] < 0 for key in ("logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba"))
 
 
 # --- failures ----------------------------------------------------------------------------------------
@@ -194,7 +210,7 @@ def test_a_prompt_that_does_not_fit_fails_alone_and_says_why(run: Run):
 
 
 def test_a_pair_that_does_not_fit_the_judge_fails_alone_and_says_why(run: Run):
-    dead = run.rows("labels.dead")
+    dead = run.rows("labels/marked/*.dead")
     assert len(dead) == 1
     assert re.fullmatch(r"judge prompt has \d{4} tokens; 2559 fit the context", dead[0]["reason"])
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.store import Table
-from jobs.sweep import sweep
+from jobs.sweep import Pool, sweep
 from tests.jobs import workers
 from tests.jobs.drive import ROOT
 from tests.jobs.workers import Doubler
@@ -51,18 +51,8 @@ def run(
 ) -> list[Row]:
     from actors.group import Needs
 
-    return sweep(
-        "doubling",
-        rows(count),
-        Table(folder / "doubled"),
-        make or partial(Doubler, folder / "asked"),
-        answer,
-        needs=Needs(0, 0, {}, 60, 60, restarts),
-        pool=(1, 1),
-        batch=2,
-        max_failed=max_failed,
-        connect=lambda: None,
-    )
+    pool = Pool(make or partial(Doubler, folder / "asked"), answer, Needs(0, 0, {}, 60, 60, restarts), batch=2)
+    return sweep("doubling", rows(count), Table(folder / "doubled"), pool, max_failed=max_failed, connect=connect)
 
 
 def asked(folder: Path) -> list[str]:
@@ -73,7 +63,7 @@ def test_answers_come_in_the_order_of_the_rows_and_are_stored_in_parts(tmp_path:
     answers = run(tmp_path, 5, workers.double)
     assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8]
     # Five rows in batches of two: a part each.
-    assert len(list((tmp_path / "doubled").glob("part-*.parquet"))) == 3
+    assert len(list((tmp_path / "doubled").glob("*.parquet"))) == 3
     assert not (tmp_path / "doubled.dead").exists()
 
 
@@ -135,7 +125,7 @@ def test_a_worker_that_dies_loses_nothing_and_doubles_nothing(tmp_path: Path):
     answers = run(tmp_path, 6, answer)
     assert (tmp_path / "died").exists()
     assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10]
-    stored = [row["id"] for path in (tmp_path / "doubled").glob("part-*.parquet") for row in _read(path)]
+    stored = [row["id"] for path in (tmp_path / "doubled").glob("*.parquet") for row in _read(path)]
     assert Counter(stored) == Counter(f"row-{i}" for i in range(6))
 
 

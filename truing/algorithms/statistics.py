@@ -48,26 +48,33 @@ def bootstrap(
     Raises ValueError where there are no columns or rows, columns differ in length, a value is not finite, or the
     statistic is not finite on the data themselves or on most resamples.
     """
-    if not columns or resamples < 1 or not 0 < level < 1:
-        raise ValueError("bootstrap needs at least one column, resamples >= 1 and 0 < level < 1.")
-    arrays = [_column(values) for values in columns]
-    n = len(arrays[0])
-    if any(len(array) != n for array in arrays):
-        raise ValueError(f"columns are paired rows, yet their lengths are {[len(array) for array in arrays]}.")
+    arrays = _paired(columns, resamples, level)
     value = float(statistic(*arrays))
+    n = len(arrays[0])
     if not np.isfinite(value):
         raise ValueError(f"the statistic is {value} on the {n} rows given: report it as missing instead.")
-    rng = np.random.default_rng(seed)
-    replicates = np.empty(resamples)
-    for i in range(resamples):
-        rows = rng.integers(n, size=n)
-        replicates[i] = statistic(*(array[rows] for array in arrays))
-    defined = replicates[np.isfinite(replicates)]
-    if len(defined) < resamples / 2:
+    interval = _percentiles(value, _replicates(statistic, arrays, seed, resamples), level, n)
+    if interval is None:
         raise ValueError(f"the statistic is undefined on most resamples of the {n} rows: too few rows bear on it.")
-    tail = (1 - level) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(value=value, low=float(low), high=float(high), n=n)
+    return interval
+
+
+def bootstrap_where_defined(
+    statistic: Callable[..., float],
+    *columns: Sequence[float] | FloatArray,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval | None:
+    """`bootstrap` for figures that a group of rows may not have, such as kappa where all votes are the same.
+
+    None where the statistic is not finite on the data or on most resamples; else, and for other faults, as there.
+    """
+    arrays = _paired(columns, resamples, level)
+    value = float(statistic(*arrays))
+    if not np.isfinite(value):
+        return None
+    return _percentiles(value, _replicates(statistic, arrays, seed, resamples), level, len(arrays[0]))
 
 
 def binomial_two_sided(k: int, n: int) -> float:
@@ -85,6 +92,35 @@ def binomial_two_sided(k: int, n: int) -> float:
 
 def _mean(values: FloatArray) -> float:
     return float(values.mean())
+
+
+def _paired(columns: Sequence[Sequence[float] | FloatArray], resamples: int, level: float) -> list[FloatArray]:
+    if not columns or resamples < 1 or not 0 < level < 1:
+        raise ValueError("bootstrap needs at least one column, resamples >= 1 and 0 < level < 1.")
+    arrays = [_column(values) for values in columns]
+    if any(len(array) != len(arrays[0]) for array in arrays):
+        raise ValueError(f"columns are paired rows, yet their lengths are {[len(array) for array in arrays]}.")
+    return arrays
+
+
+def _replicates(statistic: Callable[..., float], arrays: list[FloatArray], seed: int, resamples: int) -> FloatArray:
+    rng = np.random.default_rng(seed)
+    n = len(arrays[0])
+    replicates = np.empty(resamples)
+    for i in range(resamples):
+        rows = rng.integers(n, size=n)
+        replicates[i] = statistic(*(array[rows] for array in arrays))
+    return replicates
+
+
+def _percentiles(value: float, replicates: FloatArray, level: float, n: int) -> Interval | None:
+    """None where fewer than half of the replicates are finite."""
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < len(replicates) / 2:
+        return None
+    tail = (1 - level) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(value=value, low=float(low), high=float(high), n=n)
 
 
 def _column(values: Sequence[float] | FloatArray) -> FloatArray:

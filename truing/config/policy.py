@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from truing.config.base import Section
+from truing.config.labeling import SingleLabeler
 from truing.config.roles import Engine, Learner, Positive, Scorer, Share
+from truing.config.serving import Replicas
 from truing.config.stages import Sampling
 
 
@@ -53,13 +55,16 @@ class RewardModelPart(Section):
 
 
 class AiScorePart(Section):
-    """Direct RLAIF: the labeler's expected 1-10 score, mapped to [-1, 1]."""
+    """Direct RLAIF: the labeler's expected score, 1-10 or whatever the template's scale is, mapped to [-1, 1]."""
 
     kind: Literal["ai_score"] = "ai_score"
     weight: float = 1.0
     template: str = "score"
     """Template name or file."""
-    engine: Engine = Engine()
+    labeler: SingleLabeler | None = None
+    """Who scores; absent takes the study's labeler, which must then be a single one."""
+    serve: Replicas | None = None
+    """Serve the labeler with Ray Serve, with so many replicas; absent starts actors of a fixed number."""
 
 
 class FinishedPart(Section):

@@ -44,6 +44,8 @@ class Engine(Section):
     """Most tokens of one engine step; at least the context."""
     eager: bool = True
     """Skip graph capture: loads in seconds on the CPU; set false for long runs on a GPU."""
+    prefix_caching: bool = True
+    """Keep the keys and values of shared prefixes. Without it a labeler is several times slower."""
     batch: Positive = 64
     """Rows handed to an engine in one call of an offline pass."""
 

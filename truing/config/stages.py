@@ -1,11 +1,12 @@
-"""What each stage of a study does: sample, label, reward model, evaluate. RL is in `truing.config.policy`."""
+"""What each stage of a study does: sample, label, agreement, reward model, evaluate. RL is in `truing.config.policy`."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from truing.config.base import Section
-from truing.config.roles import Engine, Learner, Model, Positive, Scorer, Share
+from truing.config.labeling import Calibration, Style
+from truing.config.roles import Engine, Learner, Positive, Scorer, Share
 
 
 class Prompts(Section):
@@ -35,13 +36,51 @@ class Sample(Section):
     engine: Engine = Engine()
 
 
-class MarkedPairs(Section):
-    """Pairs whose better response people have marked."""
+class HumanLabels(Section):
+    """Pairs that people judged, in any of the usual formats of the Hub."""
 
     path: str = "demo"
-    """`demo` (the embedded pairs) or a JSON Lines file of `prompt`, `chosen`, `rejected`, optionally `id`, `domain`."""
+    """`demo` (the embedded pairs), JSON Lines, JSON or Parquet (plain or gzipped), a folder, or `org/name:split`."""
+    name: str = ""
+    """What the source is called in tables; its path where empty."""
+    format: Literal["auto", "chosen_rejected", "hh", "comparisons", "scores", "pairwise", "listed"] = "auto"
+    """`auto` reads the format off the first row's columns."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """The file's own column for prompt, chosen, rejected, first, second, human, votes, domain or strength."""
+    coding: dict[str, Literal["first", "second", "tie"]] = Field(default_factory=dict)
+    """What each value of the mark means, where the format does not say."""
+    pairs: Literal["all", "best"] = "all"
+    """Of scored completions: every two, or the best against each other one."""
+    score: str | None = None
+    """Which score decides; absent takes the overall score, else the mean rating."""
+    domain: str = "default"
+    """Domain of rows that name none."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share of this source among the human labels, however many pairs it has."""
+    limit: Positive | None = None
+    """Use so many pairs, those whose ids hash lowest: the same ones wherever and whenever."""
+
+
+class MarkedPairs(HumanLabels):
+    """Pairs whose better response people have marked: they test the labeler, and some are trained on."""
+
+    more: tuple[HumanLabels, ...] = ()
+    """Further sources, mixed in by weight."""
     train_share: Share = 0.5
     """Share of the marked pairs mixed into the reward model's training data; the others test it."""
+
+
+class UnmarkedPairs(Section):
+    """Pairs from a file, to be labelled instead of samples of the start policy."""
+
+    path: str
+    """As for human labels; marks that it holds are not looked at."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """The file's own column for prompt, first, second or domain."""
+    domain: str = "default"
+    """Domain of rows that name none."""
+    limit: Positive | None = None
+    """Label so many pairs, those whose ids hash lowest."""
 
 
 class Gate(Section):
@@ -58,17 +97,43 @@ class Gate(Section):
 
 
 class Label(Section):
-    """The AI labeler (Lee et al., arXiv 2309.00267)."""
+    """How the study's labeler is asked for preferences, and what it must reach (Lee et al., arXiv 2309.00267)."""
 
-    model: Model = Model(context=1024)
-    """The judge. It may be another model than the policy."""
-    engine: Engine = Engine()
     templates: dict[str, str] = Field(default_factory=lambda: {"*": "helpful"})
     """Template of each domain: a name in `truing/labeling/prompts/` or a file. `*` serves the other domains."""
+    style: Style = Style()
+    criteria: Annotated[tuple[str, ...], Field(min_length=1)] = ("overall",)
+    """What is asked about each pair, one question each; the preference is the mean over them."""
+    pairs: UnmarkedPairs | None = None
+    """Pairs to label; absent takes completions of the start policy."""
     marked: MarkedPairs = MarkedPairs()
+    calibration: Calibration | None = None
+    """Map the labeler's logits to people's choices before its labels are used; absent uses them as they are."""
     gate: Gate = Gate()
+    batch: Positive = 128
+    """Pairs handed to a labeler in one call; each batch is stored whole."""
     max_failed: Share = 0.1
     """The job stops when a larger share of its pairs has failed."""
+
+
+class Agreement(Section):
+    """The labeler against people, on several sets and asked in several ways."""
+
+    sets: Annotated[tuple[HumanLabels, ...], Field(min_length=1)]
+    """What people said."""
+    styles: Annotated[tuple[Style, ...], Field(min_length=1)] = (Style(),)
+    """Ways of asking; two or more show how much the wording matters."""
+    templates: tuple[dict[str, str], ...] = ()
+    """Templates by domain, as `label.templates`; each is asked in each style. Absent takes `label.templates`."""
+    criteria: Annotated[tuple[str, ...], Field(min_length=1)] = ("overall",)
+    """What is asked about each pair."""
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path(cls, given: object) -> object:
+        """`agreement=FILE` on the command line is one set."""
+        return {"sets": [{"path": given}]} if isinstance(given, str) else given
 
 
 class RewardModel(Section):

@@ -5,9 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from truing.config.base import Section
+from truing.config.labeling import EngineLabeler, Labeler
 from truing.config.policy import Policy
 from truing.config.roles import Cluster, Model
-from truing.config.stages import Evaluate, Label, Prompts, RewardModel, Sample
+from truing.config.serving import Serve
+from truing.config.stages import Agreement, Evaluate, Label, Prompts, RewardModel, Sample
 
 
 class Study(Section):
@@ -23,8 +25,15 @@ class Study(Section):
     """The start policy."""
     cluster: Cluster = Cluster()
     prompts: Prompts = Prompts()
-    sample: Sample = Sample()
+    labeler: Labeler = EngineLabeler()
+    """Who gives AI preferences and scores, in labelling, in the reward graph and in the evaluation."""
+    sample: Sample | None = Sample()
+    """Absent where the pairs come from a file, or nothing but agreement is asked for."""
     label: Label = Label()
+    agreement: Agreement | None = None
+    """Measure the labeler on these sets; `agreement=FILE` on the command line is the short form."""
     reward_model: RewardModel | None = None
     policy: Policy | None = None
     evaluate: Evaluate | None = None
+    serve: Serve = Serve()
+    """The HTTP endpoint of `truing serve`."""

@@ -1,9 +1,18 @@
 """Text to token ids: the one place where a prompt becomes tokens."""
 
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, cast
 
 from truing.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side of a conversation says."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
 
 
 class Tokenizer(Protocol):
@@ -29,19 +38,54 @@ class Tokenizer(Protocol):
         ...
 
 
-def prompt_tokens(tokenizer: Tokenizer, text: str, system: str = "", answer: str = "") -> list[int]:
-    """Token ids up to where the answer begins.
+def conversation_tokens(tokenizer: Tokenizer, turns: Sequence[Turn], answer: str = "") -> list[int]:
+    """Token ids up to where the assistant goes on.
 
-    With a chat template: the template's own special tokens, once (no second BOS), then `answer` as the first words of
-    the assistant's turn. Without one: system, text and answer as plain text, with the tokenizer's usual BOS.
+    With a chat template: the template's own special tokens, once (no second BOS), the assistant's turn opened, then the
+    text of a last assistant turn and `answer`, both as plain text. Where the template refuses a system turn, its text
+    goes to the front of the first user turn. Without a template: plain text, with the tokenizer's usual BOS.
+
+    Raises:
+        ConfigError: the chat template refuses these turns.
     """
+    told = turns[:-1] if turns[-1].role == "assistant" else turns
+    begun = f"{turns[-1].text}{answer}" if turns[-1].role == "assistant" else answer
     if tokenizer.chat_template is None:
-        plain = "\n\n".join(part for part in (system, text) if part)
-        return tokenizer.encode(f"{plain}\n{answer}" if answer else plain)
-    turns = [{"role": "system", "content": system}] if system else []
-    turns.append({"role": "user", "content": text})
-    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
-    return [*ids, *tokenizer.encode(answer, add_special_tokens=False)] if answer else list(ids)
+        plain = told[0].text if told else ""
+        for turn in told[1:]:
+            plain += ("\n" if turn.role == "assistant" else "\n\n") + turn.text
+        return tokenizer.encode(f"{plain}\n{begun}" if begun else plain)
+    ids = _rendered(tokenizer, told)
+    return [*ids, *tokenizer.encode(begun, add_special_tokens=False)] if begun else ids
+
+
+def prompt_tokens(tokenizer: Tokenizer, text: str, system: str = "", answer: str = "") -> list[int]:
+    """Token ids of a conversation of one user turn, up to where the answer goes on: see `conversation_tokens`."""
+    before = [Turn("system", system)] if system else []
+    return conversation_tokens(tokenizer, [*before, Turn("user", text)], answer)
+
+
+def _rendered(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
+    from jinja2 import TemplateError
+
+    def render(turns: Sequence[Turn]) -> list[int]:
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        options = {"add_generation_prompt": True, "tokenize": True, "return_dict": False}
+        return list(tokenizer.apply_chat_template(messages, **options))
+
+    try:
+        return render(turns)
+    except TemplateError as error:
+        reason = " ".join(str(error).split())
+    if len(turns) > 1 and turns[0].role == "system" and turns[1].role == "user":
+        try:
+            return render([Turn("user", f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]])
+        except TemplateError as error:
+            reason = " ".join(str(error).split())
+    raise ConfigError(
+        f"tokenizer: its chat template refuses the turns {', '.join(turn.role for turn in turns)} ({reason}); "
+        "use a model whose template takes them"
+    )
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> Tokenizer:

@@ -1,11 +1,10 @@
 """Prompts and marked pairs from JSON Lines. Every refusal names the file, the row and the remedy."""
 
 import codecs
-import json
 from importlib import resources
 from pathlib import Path
-from typing import cast
 
+from truing.data.rows import json_row
 from truing.errors import ConfigError
 from truing.records import Prompt, Row, content_id
 
@@ -31,31 +30,10 @@ def read_rows(path: str, embedded: str, required: tuple[str, ...]) -> list[Row]:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable JSON Lines file") from None
     lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    rows = [_row(line, f"{source}, row {n}", required) for n, line in enumerate(lines, 1) if line.strip()]
+    rows = [json_row(line, f"{source}, row {n}", required) for n, line in enumerate(lines, 1) if line.strip()]
     if not rows:
         raise ConfigError(f"{source}: holds no rows; each line is a JSON object with {', '.join(required)}")
     return rows
-
-
-def _row(line: bytes, where: str, required: tuple[str, ...]) -> Row:
-    try:
-        row: object = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: invalid UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: is not JSON ({error.msg}, column {error.colno}); one object a line") from None
-    if not isinstance(row, dict):
-        raise ConfigError(f"{where}: is not a JSON object; write {{{', '.join(required)}: ...}}")
-    fields = cast("Row", row)
-    for key in required:
-        value = fields.get(key)
-        if not isinstance(value, str) or not value.strip():
-            raise ConfigError(f"{where}: has no {key!r}; give it as a non-empty string, or remove the row")
-    try:
-        json.dumps(fields, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ConfigError(f"{where}: has half of a surrogate pair (\\ud800 to \\udfff); remove it or the row") from None
-    return fields
 
 
 def load_prompts(path: str) -> list[Prompt]:

@@ -1,144 +1,50 @@
 """How far to trust an AI labeler: its verdicts on pairs that humans have marked (Lee et al., RLAIF, 2309.00267)."""
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from truing.algorithms.statistics import Interval
+from truing.labeling.figures import Figures, alignment, confidence_group, figures, grouped, length_group
+from truing.labeling.judged import Judged
 
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean
-from truing.labeling.consensus import OrderedLogprobs, Position
-
-FloatArray = NDArray[np.float64]
-Key = TypeVar("Key", str, int)
 Row = dict[str, str | float | None]
-OPPOSITE: Mapping[Position | None, Position | None] = {"first": "second", "second": "first", None: None}
-
-EDGES = np.linspace(0.5, 1, 11)
-"""Edges of the calibration bins, over the probability of the response the labeler picks."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One pair (a, b) judged by the labeler in both orders and marked by humans.
-
-    `p`: P(a preferred), both orders averaged and inverted where the template asks for the worse one.
-    `ab`, `ba`: the label log-probabilities with a, respectively b, shown first; raw, never inverted.
-    `human_first`: humans prefer a. `length_gap`: length of a minus length of b, in whatever unit all pairs share.
-    Raises ValueError where `p` is not in [0, 1].
-    """
-
-    p: float
-    ab: OrderedLogprobs
-    ba: OrderedLogprobs
-    human_first: bool
-    domain: str
-    length_gap: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"P(a preferred) = {self.p} is not in [0, 1]: leave unparsable pairs out and count them.")
-
-    @property
-    def tied(self) -> bool:
-        """The labeler prefers neither: p is exactly 1/2."""
-        return self.p == 0.5
-
-    @property
-    def agrees(self) -> bool:
-        """argmax of (p, 1 - p) is the response humans prefer; a tie goes to a."""
-        return (self.p >= 0.5) == self.human_first
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the response the labeler picks, in [0.5, 1]."""
-        return max(self.p, 1 - self.p)
-
-    @property
-    def entropy(self) -> float:
-        """Entropy of (p, 1 - p) in nats, from 0 (certain) to ln 2 (undecided)."""
-        return -sum(q * math.log(q) for q in (self.p, 1 - self.p) if q > 0)
-
-    @property
-    def same_position(self) -> Position | None:
-        """The position that wins in both orders, if one does: the labeler followed the place, not the text."""
-        return self.ab.winner if self.ab.winner == self.ba.winner else None
-
-    @property
-    def flips(self) -> bool:
-        """The verdict (a, b or neither) changes with the order.
-
-        So it does wherever the same position wins twice, and besides where exactly one order is a dead heat:
-        flip rate = same-position rate + share of pairs with one order tied.
-        """
-        return self.ab.winner != OPPOSITE[self.ba.winner]
-
-    @property
-    def chosen_longer_by(self) -> int:
-        """Length of the response humans prefer minus that of the other."""
-        return self.length_gap if self.human_first else -self.length_gap
-
-    @property
-    def label_mass(self) -> float:
-        """Probability on the two labels, mean of both orders."""
-        return (self.ab.mass + self.ba.mass) / 2
-
-
-@dataclass(frozen=True)
-class Bin:
-    """`n` pairs with confidence in (low, high], the first bin with 0.5: their mean confidence and share agreeing."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a group of pairs says of the labeler; shares in [0, 1].
-
-    `same_position_first` is the share of "first" among pairs in which one position won twice (None: there are none),
-    and `position_p_value` the two-sided binomial test of its being a half. `mean_entropy` is in nats. `ece` is
-    sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599); in small groups it is biased upwards, and
-    its bootstrap interval more so. `ties` counts the pairs with p = 1/2, which `alignment` takes as a preferred.
-    """
-
-    alignment: Interval
-    ties: int
-    same_position_rate: Interval
-    same_position_first: Interval | None
-    position_p_value: float
-    flip_rate: Interval
-    mean_entropy: Interval
-    label_mass: Interval
-    ece: Interval
-    calibration: tuple[Bin, ...]
 
 
 @dataclass(frozen=True)
 class TrustReport:
-    """`Figures` over all pairs and by domain, and alignment by how the lengths lie to the human choice."""
+    """`Figures` over all pairs, by domain and by criterion, and alignment by length and by the labeler's confidence.
+
+    `by_criterion` and `by_domain_and_criterion` are empty where there is one criterion only: they would say nothing
+    new. Where a pair was judged by several criteria, `overall` counts it once for each. `human_ties` counts the pairs
+    left out because humans call them a tie.
+    """
 
     overall: Figures
     by_domain: Mapping[str, Figures]
+    by_criterion: Mapping[str, Figures]
+    by_domain_and_criterion: Mapping[tuple[str, str], Figures]
     alignment_by_length: Mapping[str, Interval]
+    alignment_by_confidence: Mapping[str, Interval]
+    human_ties: int
 
     def as_rows(self) -> list[Row]:
-        """One JSON-able row a figure: scope (all, domain, length), group, figure, value, low, high, n.
+        """One JSON-able row a figure: scope, group, figure, value, low, high, n.
 
-        `low` and `high` are None for counts and p-values, `value` too where it is undefined.
+        Scopes are all, domain, criterion, domain and criterion ("domain / criterion"), length, confidence. `low` and
+        `high` are None for counts and p-values, `value` too where it is undefined.
         """
-        rows = _rows("all", "all", self.overall)
-        for domain, figures in self.by_domain.items():
-            rows += _rows("domain", domain, figures)
-        for group, interval in self.alignment_by_length.items():
-            rows.append(_row("length", group, "alignment", interval))
+        rows = [*_rows("all", "all", self.overall), _number("all", "all", "human ties left out", self.human_ties, 0)]
+        for domain, group in self.by_domain.items():
+            rows += _rows("domain", domain, group)
+        for criterion, group in self.by_criterion.items():
+            rows += _rows("criterion", criterion, group)
+        for (domain, criterion), group in self.by_domain_and_criterion.items():
+            rows += _rows("domain and criterion", f"{domain} / {criterion}", group)
+        for length, interval in self.alignment_by_length.items():
+            rows.append(interval_row("length", length, "alignment", interval))
+        for confidence, interval in self.alignment_by_confidence.items():
+            rows.append(interval_row("confidence", confidence, "alignment", interval))
         return rows
 
 
@@ -151,129 +57,105 @@ class Gate:
     max_unparsable: float
 
     def reasons(self, report: TrustReport, unparsable_share: float) -> list[str]:
-        """Why the labeler fails, a sentence each; empty where it passes. A NaN share never passes."""
+        """Why the labeler fails, a sentence each; empty where it passes. A NaN share never passes.
+
+        The gate looks at all pairs together. Where these fail on alignment or flips, a last sentence names the weakest
+        of several groups.
+        """
         alignment, flips = report.overall.alignment, report.overall.flip_rate
         reasons: list[str] = []
         if not alignment.value >= self.min_alignment:
             reasons.append(
                 f"Alignment with humans is {_shown(alignment)}, below the required {self.min_alignment:.1%}."
             )
-        if not flips.value <= self.max_flip_rate:
+        if flips is None:
+            reasons.append("The labeler was asked in one order only, so that nothing is known of its consistency.")
+        elif not flips.value <= self.max_flip_rate:
             reasons.append(
                 f"The verdict changes with the order of the responses in {_shown(flips)}, "
                 f"above the allowed {self.max_flip_rate:.1%}."
             )
+        weakest = self.weakest(report) if reasons else None
         if not unparsable_share <= self.max_unparsable:
             reasons.append(
                 f"{unparsable_share:.1%} of the replies cannot be parsed, above the allowed {self.max_unparsable:.1%}."
             )
-        return reasons
+        return [*reasons, weakest] if weakest else reasons
+
+    def weakest(self, report: TrustReport) -> str | None:
+        """The domain or criterion that misses the gate by most, in a sentence; None where none does, or there is one.
+
+        A miss is the larger of min_alignment - alignment and flip rate - max_flip_rate. A group may miss a gate that
+        all pairs together pass.
+        """
+        groups = {f"domain {name!r}": group for name, group in report.by_domain.items() if len(report.by_domain) > 1}
+        groups |= {f"criterion {name!r}": group for name, group in report.by_criterion.items()}
+        misses = {name: self._miss(group) for name, group in groups.items()}
+        worst = max(misses, key=lambda name: misses[name], default=None)
+        if worst is None or misses[worst] <= 0:
+            return None
+        group = groups[worst]
+        flips = f", the verdict changes with the order in {group.flip_rate.value:.1%}" if group.flip_rate else ""
+        return f"Worst is {worst}: aligned in {_shown(group.alignment)}{flips}."
+
+    def _miss(self, group: Figures) -> float:
+        flips = group.flip_rate.value - self.max_flip_rate if group.flip_rate else 0.0
+        return max(self.min_alignment - group.alignment.value, flips)
 
 
-def trust_report(judged: Sequence[Judged], *, seed: int) -> TrustReport:
-    """Every figure of `judged`, overall and by domain, with its 95 % bootstrap interval over pairs drawn from `seed`.
+def trust_report(judged: Sequence[Judged], *, seed: int, human_ties: int = 0) -> TrustReport:
+    """Every figure of `judged`, overall and by group, with its 95 % bootstrap interval over pairs drawn from `seed`.
 
+    `human_ties`: pairs that were judged but that humans call a tie; they are left out of `judged` and counted here.
     Raises ValueError where no pair is given.
     """
     if not judged:
         raise ValueError("no pair carries both a verdict and a human mark: there is nothing to measure trust on.")
-    by_domain = _grouped(sorted(judged, key=lambda pair: pair.domain), lambda pair: pair.domain)
+    named = sorted(judged, key=lambda pair: (pair.domain, pair.criterion))
+    by_criterion = grouped(sorted(judged, key=lambda pair: pair.criterion), lambda pair: pair.criterion)
+    several = len(by_criterion) > 1
     half = median(abs(pair.length_gap) for pair in judged)
     by_gap = sorted(judged, key=lambda pair: pair.chosen_longer_by)
-    by_length = _grouped(by_gap, lambda pair: length_group(pair.chosen_longer_by, half))
+    by_length = grouped(by_gap, lambda pair: length_group(pair.chosen_longer_by, half))
+    by_confidence = grouped(
+        sorted(judged, key=lambda pair: pair.confidence), lambda pair: confidence_group(pair.confidence)
+    )
+    both = grouped(named, lambda pair: (pair.domain, pair.criterion)) if several else {}
     return TrustReport(
         overall=figures(judged, seed=seed),
-        by_domain={domain: figures(pairs, seed=seed) for domain, pairs in by_domain.items()},
+        by_domain={name: figures(pairs, seed=seed) for name, pairs in grouped(named, lambda pair: pair.domain).items()},
+        by_criterion={name: figures(pairs, seed=seed) for name, pairs in by_criterion.items() if several},
+        by_domain_and_criterion={names: figures(pairs, seed=seed) for names, pairs in both.items()},
         alignment_by_length={group: alignment(pairs, seed=seed) for group, pairs in by_length.items()},
+        alignment_by_confidence={group: alignment(pairs, seed=seed) for group, pairs in by_confidence.items()},
+        human_ties=human_ties,
     )
 
 
-def figures(judged: Sequence[Judged], *, seed: int) -> Figures:
-    """All figures of one group of pairs. Raises ValueError where it is empty."""
-    same = Counter(pair.same_position for pair in judged)
-    n_same = same["first"] + same["second"]
-    which = [1.0] * same["first"] + [0.0] * same["second"]
-    return Figures(
-        alignment=alignment(judged, seed=seed),
-        ties=sum(pair.tied for pair in judged),
-        same_position_rate=bootstrap_mean([float(pair.same_position is not None) for pair in judged], seed=seed),
-        same_position_first=bootstrap_mean(which, seed=seed) if which else None,
-        position_p_value=binomial_two_sided(same["first"], n_same),
-        flip_rate=bootstrap_mean([float(pair.flips) for pair in judged], seed=seed),
-        mean_entropy=bootstrap_mean([pair.entropy for pair in judged], seed=seed),
-        label_mass=bootstrap_mean([pair.label_mass for pair in judged], seed=seed),
-        ece=calibration_error(judged, seed=seed),
-        calibration=calibration(judged),
-    )
-
-
-def alignment(judged: Sequence[Judged], *, seed: int) -> Interval:
-    """AI labeler alignment: the share of pairs whose argmax is the human choice (a tie counts as a)."""
-    return bootstrap_mean([float(pair.agrees) for pair in judged], seed=seed)
-
-
-def calibration(judged: Sequence[Judged]) -> tuple[Bin, ...]:
-    """The bins of the reliability diagram that hold a pair, by rising confidence."""
-    bins: list[Bin] = []
-    members = _grouped(sorted(judged, key=lambda pair: pair.confidence), lambda pair: int(_bin_of(pair.confidence)))
-    for i, pairs in members.items():
-        n = len(pairs)
-        confidence = sum(pair.confidence for pair in pairs) / n
-        accuracy = sum(pair.agrees for pair in pairs) / n
-        bins.append(Bin(float(EDGES[i]), float(EDGES[i + 1]), n, confidence, accuracy))
-    return tuple(bins)
-
-
-def calibration_error(judged: Sequence[Judged], *, seed: int) -> Interval:
-    """Expected calibration error (ECE) over `EDGES`: sum_bins n_bin / n |accuracy - confidence|."""
-    return bootstrap(_ece, [pair.confidence for pair in judged], [float(pair.agrees) for pair in judged], seed=seed)
-
-
-def length_group(chosen_longer_by: int, half: float) -> str:
-    """Where a pair stands by length: the human choice is longer, shorter or equal, by more or less than `half`."""
-    if chosen_longer_by == 0:
-        return "human choice equally long"
-    side = "longer" if chosen_longer_by > 0 else "shorter"
-    extent = "more than" if abs(chosen_longer_by) > half else "at most"
-    return f"human choice {side} by {extent} {half:g}"
-
-
-def _bin_of(confidence: float | FloatArray) -> NDArray[np.intp]:
-    return np.digitize(confidence, EDGES[1:-1], right=True)
-
-
-def _ece(confidence: FloatArray, agrees: FloatArray) -> float:
-    excess = np.bincount(_bin_of(confidence), weights=agrees - confidence)
-    return float(np.abs(excess).sum() / len(agrees))
-
-
-def _grouped(pairs: Sequence[Judged], key: Callable[[Judged], Key]) -> dict[Key, list[Judged]]:
-    groups: dict[Key, list[Judged]] = {}
-    for pair in pairs:
-        groups.setdefault(key(pair), []).append(pair)
-    return groups
+def interval_row(scope: str, group: str, figure: str, interval: Interval) -> Row:
+    """One figure of a report as a JSON-able row."""
+    return {"scope": scope, "group": group, "figure": figure, **asdict(interval)}
 
 
 def _rows(scope: str, group: str, figures: Figures) -> list[Row]:
     n = figures.alignment.n
     first = figures.same_position_first
     return [
-        _row(scope, group, "alignment", figures.alignment),
+        interval_row(scope, group, "alignment", figures.alignment),
+        _row_if_defined(scope, group, "kappa", figures.kappa),
         _number(scope, group, "ties", figures.ties, n),
-        _row(scope, group, "same position rate", figures.same_position_rate),
-        _row(scope, group, "first among same position", first)
-        if first
-        else _number(scope, group, "first among same position", None, 0),
+        _row_if_defined(scope, group, "same position rate", figures.same_position_rate),
+        _row_if_defined(scope, group, "first among same position", first),
         _number(scope, group, "position p-value", figures.position_p_value, first.n if first else 0),
-        _row(scope, group, "flip rate", figures.flip_rate),
-        _row(scope, group, "mean entropy (nats)", figures.mean_entropy),
-        _row(scope, group, "label mass", figures.label_mass),
-        _row(scope, group, "calibration error", figures.ece),
+        _row_if_defined(scope, group, "flip rate", figures.flip_rate),
+        interval_row(scope, group, "mean entropy (nats)", figures.mean_entropy),
+        interval_row(scope, group, "label mass", figures.label_mass),
+        interval_row(scope, group, "calibration error", figures.ece),
     ]
 
 
-def _row(scope: str, group: str, figure: str, interval: Interval) -> Row:
-    return {"scope": scope, "group": group, "figure": figure, **asdict(interval)}
+def _row_if_defined(scope: str, group: str, figure: str, interval: Interval | None) -> Row:
+    return interval_row(scope, group, figure, interval) if interval else _number(scope, group, figure, None, 0)
 
 
 def _number(scope: str, group: str, figure: str, value: float | None, n: int) -> Row:

@@ -7,9 +7,6 @@ from typing import Literal
 
 Position = Literal["first", "second"]
 
-SCORES = tuple(str(score) for score in range(1, 11))
-"""The strings a direct score is read from, in order."""
-
 
 @dataclass(frozen=True)
 class OrderedLogprobs:
@@ -64,43 +61,84 @@ def inverted(p: float) -> float:
     return 1 - p
 
 
-def string_likelihoods(logp_tokens: Mapping[str, float], logp_zero_after_one: float) -> list[float]:
-    """Log-likelihoods of the strings "1".."10", in order, where "10" is the two tokens "1" and "0".
+def self_consistent(readings: Sequence[OrderedLogprobs]) -> OrderedLogprobs:
+    """One reading for several of the same order, one after each rationale (section 2.1, "Self-Consistency").
 
-    `logp_tokens`: log-probabilities of the tokens "1".."9" at the position of the score; other entries are ignored.
-    `logp_zero_after_one`: log P("0" | "1"), so that the token "1" is shared out:
+        P(first) = mean_i P_i(first),   mass = mean_i mass_i,   log-prob of first = log P(first) + log mass
 
-        P("1") = P(token 1) (1 - P(0 | 1)),   P("10") = P(token 1) P(0 | 1)
-
-    A tokenizer with a token "10" does not need this. Raises ValueError for a missing digit, or a positive or NaN
-    `logp_zero_after_one`.
+    and the same of second, each from its own sum, so that swapped readings give the swapped answer to the last bit.
+    Raises ValueError where there is no reading.
     """
-    missing = [digit for digit in SCORES[:-1] if digit not in logp_tokens]
-    if missing:
-        raise ValueError(f"no log-probability for {missing}: ask the engine for the log-probabilities of every digit.")
-    if not logp_zero_after_one <= 0:
-        raise ValueError(f'log P("0" | "1") = {logp_zero_after_one} is no log-probability.')
-    one, *others = (logp_tokens[digit] for digit in SCORES[:-1])
-    p_stop = -math.expm1(logp_zero_after_one)
-    logp_stop = math.log(p_stop) if p_stop > 0 else -math.inf
-    return [one + logp_stop, *others, one + logp_zero_after_one]
+    if not readings:
+        raise ValueError("no reading to average: every rationale failed, so the question failed.")
+    log_mass = _log_mean([_log_sum(r.first, r.second) for r in readings])
+    first = _log_mean([_log_share(r.first, r.second) for r in readings])
+    second = _log_mean([_log_share(r.second, r.first) for r in readings])
+    return OrderedLogprobs(first + log_mass, second + log_mass)
 
 
-def expected_score(log_likelihoods: Sequence[float]) -> float:
-    """Direct score s = sum_i i P(i), i = 1..10, in [1, 10], P renormalised over the ten strings (section 2.2.2).
+def p_yes(logp_yes: float, logp_no: float) -> float:
+    """P(yes) / (P(yes) + P(no)): was the feedback incorporated (Scheurer et al., ILF, arXiv 2303.16755)."""
+    return OrderedLogprobs(logp_yes, logp_no).p_first
 
-    `log_likelihoods`: ten values in nats, that of string i at index i - 1; a common constant has no effect.
-    Raises ValueError unless there are ten, none NaN, and at least one is a finite maximum.
+
+def expected_score(log_likelihoods: Mapping[str, float] | Sequence[float]) -> float:
+    """Direct score s = sum_i i P(i), i = 1..n, in [1, n], P renormalised over the n strings (section 2.2.2; G-Eval).
+
+    `log_likelihoods`: in nats, that of string i under its name or at index i - 1; a common constant has no effect.
+    Raises ValueError unless the names are 1..n, n > 1, none is NaN, and the maximum is finite.
     """
-    if len(log_likelihoods) != len(SCORES):
-        raise ValueError(f"{len(log_likelihoods)} log-likelihoods: a direct score reads the ten strings 1..10.")
-    top = max(log_likelihoods)
-    if any(math.isnan(value) for value in log_likelihoods) or math.isinf(top):
-        raise ValueError("the ten score strings have no usable likelihood: treat the reply as unparsable.")
-    weights = [math.exp(value - top) for value in log_likelihoods]
-    return math.fsum(score * weight for score, weight in enumerate(weights, start=1)) / math.fsum(weights)
+    values = _in_order(log_likelihoods)
+    top = max(values)
+    weights = [math.exp(value - top) for value in values]
+    score = math.fsum(score * weight for score, weight in enumerate(weights, start=1)) / math.fsum(weights)
+    return min(score, float(len(weights)))  # the two roundings may give an ulp more
 
 
-def to_unit_interval(score: float) -> float:
-    """A score of 1..10 mapped linearly to a reward in [-1, 1]: (s - 1) / 9 * 2 - 1."""
-    return (score - 1) / 9 * 2 - 1
+def literal_score(log_likelihoods: Mapping[str, float] | Sequence[float]) -> float:
+    """G-Eval's equation 1 to the letter: sum_i i P(i), not renormalised (Liu et al., arXiv 2303.16634).
+
+    Probability on other strings pulls it towards 0, so that a judge who chats scores low: `expected_score` is the one
+    to use. Raises ValueError as there.
+    """
+    return math.fsum(score * math.exp(value) for score, value in enumerate(_in_order(log_likelihoods), start=1))
+
+
+def to_unit_interval(score: float, top: int = 10) -> float:
+    """A score of 1..top mapped linearly to a reward in [-1, 1]: (s - 1) / (top - 1) * 2 - 1."""
+    return (score - 1) / (top - 1) * 2 - 1
+
+
+def _in_order(given: Mapping[str, float] | Sequence[float]) -> list[float]:
+    """The log-likelihoods of "1".."n" in order, checked."""
+    if isinstance(given, Mapping):
+        names = [str(score) for score in range(1, len(given) + 1)]
+        if set(names) != set(given):
+            raise ValueError(f"log-likelihoods of {sorted(given)}: a score needs those of 1 to n, each, and no others.")
+        values = [given[name] for name in names]
+    else:
+        values = list(given)
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} log-likelihoods: a score reads those of at least two strings.")
+    if any(math.isnan(value) for value in values) or math.isinf(max(values)):
+        raise ValueError("the score strings have no usable likelihood: treat the reply as unparsable.")
+    return values
+
+
+def _log_share(one: float, other: float) -> float:
+    """log(e^one / (e^one + e^other)), where not both are -inf."""
+    lead = one - other
+    return -math.log1p(math.exp(-lead)) if lead >= 0 else lead - math.log1p(math.exp(lead))
+
+
+def _log_sum(one: float, other: float) -> float:
+    high, low = max(one, other), min(one, other)
+    return high + math.log1p(math.exp(low - high))
+
+
+def _log_mean(values: Sequence[float]) -> float:
+    """Log of the mean of e^value, whatever the order of the values."""
+    top = max(values)
+    return (
+        top if math.isinf(top) else top + math.log(math.fsum(math.exp(value - top) for value in values) / len(values))
+    )

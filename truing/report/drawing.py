@@ -70,6 +70,24 @@ def level(y: float) -> Spec:
     }
 
 
+def diagonal(low: float) -> Spec:
+    """The line from (low, low) to (100, 100), in percent, on which predictions are perfect."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "perfect",
+        "x": [low, 100],
+        "y": [low, 100],
+        "line": {"color": NEUTRAL, "dash": "dot", "width": 1.5},
+        "hoverinfo": "skip",
+    }
+
+
+def areas(counts: Sequence[int], largest: int) -> Spec:
+    """Markers whose area is the count, the largest 26 pixels across."""
+    return {"size": [26 * math.sqrt(n / largest) for n in counts], "sizemin": 4}
+
+
 def whiskers(estimates: Sequence[Estimate | None], scale: float = 1, colour: str | None = None) -> Spec:
     """Error bars from value to low and high, times `scale`, in `colour` or that of the points.
 

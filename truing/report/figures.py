@@ -11,6 +11,8 @@ from truing.report.drawing import (
     PALETTE,
     SYMBOLS,
     Spec,
+    areas,
+    diagonal,
     figure,
     level,
     line,
@@ -165,29 +167,20 @@ def calibration(bins: Sequence[CalibrationBin]) -> "Figure":
     """
     filled = [b for b in bins if b.n > 0]
     largest = max((b.n for b in filled), default=1)
-    diagonal: Spec = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "perfect",
-        "x": [0, 100],
-        "y": [0, 100],
-        "line": {"color": NEUTRAL, "dash": "dot", "width": 1.5},
-        "hoverinfo": "skip",
-    }
     points: Spec = {
         "type": "scatter",
         "mode": "markers",
         "name": "reward model",
         "x": [100 * b.predicted for b in filled],
         "y": [100 * b.observed for b in filled],
-        "marker": {"color": PALETTE[0], "size": [26 * math.sqrt(b.n / largest) for b in filled], "sizemin": 4},
+        "marker": {"color": PALETTE[0], **areas([b.n for b in filled], largest)},
         "customdata": [[100 * b.low, 100 * b.high, b.n] for b in filled],
         "hovertemplate": "%{customdata[0]:.0f}–%{customdata[1]:.0f} %, n = %{customdata[2]}: "
         "predicted %{x:.1f} %, observed %{y:.1f} %<extra></extra>",
     }
     ends: Spec = {"range": [-6, 106], "tickvals": PERCENT_TICKS}
     return figure(
-        [diagonal, points],
+        [diagonal(0), points],
         xaxis={**ends, "title": {"text": "predicted, %"}},
         yaxis={**ends, "title": {"text": "observed, %"}},
     )

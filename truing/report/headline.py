@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from truing.report.contents import SPLITS, Contents, Estimate, PolicyResult, Split, policies, start_policy
+from truing.report.contents import (
+    SPLITS,
+    AgreementSet,
+    Contents,
+    Estimate,
+    PolicyResult,
+    Split,
+    policies,
+    start_policy,
+)
 from truing.report.notation import MISSING, Number, count, duration, fixed, interval, missing, no_spread, percent
 
 Tone = Literal["good", "bad", "even"]
@@ -53,7 +62,8 @@ def judge(rate: Estimate | None) -> Judgement:
 
 
 def cards(contents: Contents) -> tuple[Card, ...]:
-    """The cards for which `contents` has figures: win rates by policy, failures, diversity, labeler, model, time."""
+    """The cards for which `contents` has figures: win rates by policy, failures, diversity, labeler, agreement, model,
+    time."""
     results = contents.results
     start = start_policy(results)
     others = [policy for policy in policies(results) if policy != start]
@@ -63,6 +73,9 @@ def cards(contents: Contents) -> tuple[Card, ...]:
         made += [_failures(others, results), _diversity_cost(others, start, results)]
     if contents.trust or contents.gate:
         made.append(_labeler(contents))
+    studied = [one for one in contents.agreement if one.measured.labelers]
+    if studied:
+        made.append(_agreement(studied))
     if contents.reward_model and contents.reward_model.accuracy:
         made.append(_reward_model(contents.reward_model.accuracy))
     if contents.costs:
@@ -117,6 +130,13 @@ def _labeler(contents: Contents) -> Card:
         ("Verdict flips with the order", _with_interval(row.flip_rate)),
     )
     return Card(title, percent(row.alignment.value), judgement, row.alignment, lines)
+
+
+def _agreement(studied: Sequence[AgreementSet]) -> Card:
+    """The study's own labeler, asked in the first way, on each set."""
+    first = studied[0].measured.labelers[0].overall.alignment
+    lines = tuple((one.name, _with_interval(one.measured.labelers[0].overall.alignment)) for one in studied)
+    return Card(f"Agreement with people: {studied[0].name}", percent(first.value), None, first, lines)
 
 
 def _reward_model(accuracy: Sequence[tuple[str, Estimate]]) -> Card:

@@ -6,29 +6,19 @@ security policy forbids the page every load.
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truing.report import figures, notation
-from truing.report.contents import SPLITS, Contents, PolicyResult, Sample, Step, Table, policies, start_policy
+from truing.report import notation, trust_tables
+from truing.report.contents import SPLITS, Contents, Sample, Step, Table, policies, start_policy
 from truing.report.drawing import INK, NEUTRAL, PALETTE, style
 from truing.report.headline import SPLIT_NAMES, cards
+from truing.report.panels import panels
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot of a section: `id` is that of its element, `caption` says how to read it."""
-
-    id: str
-    title: str
-    caption: str
-    figure: "Figure"
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,8 @@ def render(contents: Contents) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs  # pyright: ignore[reportMissingTypeStubs]
 
-    panels = _panels(contents)
-    drawn = {panel.id: panel.figure for section in panels.values() for panel in section}
+    by_section = panels(contents)
+    drawn = {panel.id: panel.figure for section in by_section.values() for panel in section}
     json_by_id = ",".join(f"{json.dumps(key)}:{_json(figure)}" for key, figure in drawn.items())
     start = start_policy(contents.results)
     return (
@@ -59,7 +49,8 @@ def render(contents: Contents) -> str:
             notation=notation,
             split_names=SPLIT_NAMES,
             cards=cards(contents),
-            panels=panels,
+            panels=by_section,
+            trust_tables=trust_tables,
             tables=[text_table(table) for table in contents.stages],
             steps=text_table(_steps_table(contents.steps)),
             start=start,
@@ -106,56 +97,6 @@ def text_table(table: Table) -> TextTable:
         rows=tuple(zip(*written, strict=True)),
         note=table.note,
     )
-
-
-def _panels(contents: Contents) -> Mapping[str, list[Panel]]:
-    results, steps, model = contents.results, contents.steps, contents.reward_model
-    panels: dict[str, list[Panel]] = {"win": [], "diversity": [], "rl": _step_panels(steps), "model": [], "time": []}
-    if any(result.win_rate for result in results):
-        caption = "Above 50 % the policy beats the start policy. Bars: 95 % interval; across 50 % it proves nothing."
-        panels["win"].append(Panel("plot-win", "Win rate by split", caption, figures.win_rates(results)))
-    if any(result.kl for result in results):
-        caption = "Up is more reward, right is further from the reference. Symbols: " + ", ".join(
-            f"{symbol} {SPLIT_NAMES[split].lower()}" for symbol, split in zip("●◆■", SPLITS, strict=True)
-        )
-        panels["win"].append(Panel("plot-reward-kl", "Reward and its price in KL", caption, figures.reward_kl(results)))
-    for split in SPLITS:
-        if any(r.split == split and _has_diversity(r) for r in results):
-            title, figure = SPLIT_NAMES[split], figures.diversity(results, split)
-            panels["diversity"].append(Panel(f"plot-diversity-{split}", title, "", figure))
-    if model and any(b.n > 0 for b in model.calibration):
-        caption = "On the dotted line, the model is as sure as it is right. A point's area is its number of pairs."
-        panels["model"].append(
-            Panel("plot-calibration", "Calibration", caption, figures.calibration(model.calibration))
-        )
-    if model and model.losses:
-        figure = figures.reward_model_loss(model.losses)
-        panels["model"].append(Panel("plot-loss", "Training loss", "Dotted: ln 2, a coin flip.", figure))
-    if contents.costs:
-        panels["time"].append(Panel("plot-time", "Wall-clock time", "", figures.stage_times(contents.costs)))
-    return panels
-
-
-def _step_panels(steps: tuple[Step, ...]) -> list[Panel]:
-    if not steps:
-        return []
-    return [
-        Panel("plot-reward", "Reward and its parts", "Mean over the step's rollouts.", figures.reward_curves(steps)),
-        Panel("plot-kl", "KL to the reference", "How far the policy has moved.", figures.kl_curve(steps)),
-        Panel(
-            "plot-gap",
-            "Log-prob gap, sampler to learner",
-            "Large means the sampler lags behind the weights.",
-            figures.logprob_gap_curve(steps),
-        ),
-        Panel("plot-entropy", "Entropy", "Towards 0 the policy repeats itself.", figures.entropy_curve(steps)),
-        Panel("plot-length", "Response length", "A rise may be reward for length alone.", figures.length_curve(steps)),
-        Panel("plot-gradient", "Gradient norm", "Spikes point at unstable updates.", figures.gradient_curve(steps)),
-    ]
-
-
-def _has_diversity(result: PolicyResult) -> bool:
-    return any((result.ead_per_input, result.ead_across, result.sbert_per_input, result.sbert_across))
 
 
 def _steps_table(steps: tuple[Step, ...]) -> Table:

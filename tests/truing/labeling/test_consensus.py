@@ -1,33 +1,36 @@
 import math
+import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.vectors import vector
 from truing.labeling.consensus import (
     OrderedLogprobs,
     expected_score,
     inverted,
+    literal_score,
+    p_yes,
     preference_from_orders,
-    string_likelihoods,
+    self_consistent,
     to_unit_interval,
 )
 
 logprobs = st.one_of(st.floats(-30, 0), st.floats(max_value=0, allow_nan=False, allow_infinity=False))
 orders = st.builds(OrderedLogprobs, logprobs, logprobs)
+certain = st.sampled_from([OrderedLogprobs(0.0, -math.inf), OrderedLogprobs(-math.inf, -2.0)])
+readings = st.lists(orders | certain, min_size=1, max_size=5)
 AT_LEAST_CERTAIN = OrderedLogprobs(0.0, -800.0)
 
 
-def test_preference_reproduces_the_vector() -> None:
-    # First pair: softmax(-.2, -1.8)[0] = .832018, softmax(-1.5, -.3)[1] = .768525; their mean is .800272.
-    case = vector("rlaif_position")
-    pairs = zip(case["input"]["logp_AB"], case["input"]["logp_BA"], case["expected"]["soft_pref_A_B"], strict=True)
-    for ab, ba, (p_a, p_b) in pairs:
-        p = preference_from_orders(OrderedLogprobs(*ab), OrderedLogprobs(*ba))
-        assert (p, inverted(p)) == pytest.approx((p_a, p_b), abs=case["tolerance"])
+def mirrored(order: OrderedLogprobs) -> OrderedLogprobs:
+    return OrderedLogprobs(order.second, order.first)
 
 
+# --- two orders ------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
 @given(orders, orders)
 @example(AT_LEAST_CERTAIN, OrderedLogprobs(-800.0, 0.0))
 @example(OrderedLogprobs(-0.1, -2.3), OrderedLogprobs(-0.3, -1.7))
@@ -38,11 +41,13 @@ def test_swapping_the_pair_flips_the_preference_to_the_last_bit(ab: OrderedLogpr
     assert 0 <= p <= 1
 
 
+@settings(deadline=None)
 @given(logprobs, logprobs)
 def test_swapping_the_labels_flips_p_first_to_the_last_bit(first: float, second: float) -> None:
     assert OrderedLogprobs(second, first).p_first == 1 - OrderedLogprobs(first, second).p_first
 
 
+@settings(deadline=None)
 @given(orders, orders)
 def test_inverting_twice_changes_nothing(ab: OrderedLogprobs, ba: OrderedLogprobs) -> None:
     p = preference_from_orders(ab, ba)
@@ -58,9 +63,13 @@ def test_p_first_is_the_softmax_of_the_two_labels() -> None:
     assert OrderedLogprobs(0.0, -1e308).p_first == 1.0
 
 
-def test_a_pure_position_habit_is_no_preference() -> None:
-    always_first = OrderedLogprobs(math.log(0.9), math.log(0.1))
-    assert preference_from_orders(always_first, always_first) == 0.5
+def test_both_orders_count_the_same() -> None:
+    # P(first | a, b) = .9, P(second | b, a) = .6: (.9 + .6) / 2
+    ab = OrderedLogprobs(math.log(0.9), math.log(0.1))
+    ba = OrderedLogprobs(math.log(0.4), math.log(0.6))
+    assert preference_from_orders(ab, ba) == pytest.approx(0.75)
+    # A pure position habit is no preference.
+    assert preference_from_orders(ab, ab) == 0.5
 
 
 def test_mass_and_winner() -> None:
@@ -75,60 +84,142 @@ def test_mass_and_winner() -> None:
     "labels", [(math.nan, -1.0), (-1.0, math.nan), (-math.inf, -math.inf), (math.inf, -1.0), (math.nan, -math.inf)]
 )
 def test_labels_that_cannot_be_compared_are_unparsable(labels: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="unparsable"):
+    reason = f"label log-probabilities {labels[0]} and {labels[1]} cannot be compared: the reply is unparsable."
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
         OrderedLogprobs(*labels)
 
 
-def test_score_reproduces_the_vector() -> None:
-    case = vector("drlaif_score")
-    score = expected_score(case["input"])
-    assert [score, to_unit_interval(score)] == pytest.approx(case["expected"], abs=case["tolerance"])
+# --- several rationales ----------------------------------------------------------------------------------------------
 
 
-def test_the_token_one_is_shared_between_one_and_ten() -> None:
-    # P(token 1) = .4, P(0 | 1) = .25: P("1") = .3 and P("10") = .1
-    tokens = {"1": math.log(0.4), **{str(i): math.log(0.05) for i in range(2, 10)}, "The": -0.5}
-    likelihoods = [math.exp(value) for value in string_likelihoods(tokens, math.log(0.25))]
-    assert likelihoods == pytest.approx([0.3, *[0.05] * 8, 0.1])
-    # (.3 * 1 + .05 * (2 + ... + 9) + .1 * 10) / .8 = (.3 + 2.2 + 1) / .8
-    assert expected_score(string_likelihoods(tokens, math.log(0.25))) == pytest.approx(3.5 / 0.8)
+def test_self_consistency_by_hand() -> None:
+    # P(first) = .4 / .5 = .8 and .1 / .4 = .25, mean .525; mass .5 and .4, mean .45.
+    found = self_consistent(
+        [
+            OrderedLogprobs(math.log(0.4), math.log(0.1)),
+            OrderedLogprobs(math.log(0.1), math.log(0.3)),
+        ]
+    )
+    assert found.p_first == pytest.approx(0.525)
+    assert found.mass == pytest.approx(0.45)
+    assert (math.exp(found.first), math.exp(found.second)) == pytest.approx((0.525 * 0.45, 0.475 * 0.45))
 
 
-@given(st.floats(-20, 0), st.floats(-50, 0))
-def test_one_and_ten_together_are_the_token_one(logp_one: float, logp_zero: float) -> None:
-    tokens = {str(i): logp_one for i in range(1, 10)}
-    likelihoods = string_likelihoods(tokens, logp_zero)
-    assert math.exp(likelihoods[0]) + math.exp(likelihoods[9]) == pytest.approx(math.exp(logp_one))
+def test_a_weak_reading_counts_as_much_as_a_strong_one() -> None:
+    # The second puts a thousandth of the first's mass on its labels, and its P(first) of 0 counts half all the same.
+    strong, weak = OrderedLogprobs(0.0, -math.inf), OrderedLogprobs(-math.inf, math.log(1e-3))
+    found = self_consistent([strong, weak])
+    assert found.winner is None
+    assert found.mass == pytest.approx(1.001 / 2)
 
 
-def test_a_certain_zero_leaves_nothing_for_one() -> None:
-    tokens = {"1": 0.0, **{str(i): -math.inf for i in range(2, 10)}}
-    assert expected_score(string_likelihoods(tokens, 0.0)) == 10.0
-    assert expected_score(string_likelihoods(tokens, -math.inf)) == 1.0
+@settings(deadline=None)
+@given(readings)
+@example([OrderedLogprobs(0.0, -math.inf)])
+@example([OrderedLogprobs(-134217728.0, -134217728.0), OrderedLogprobs(-134217244.0, -134217245.0)])
+@example([OrderedLogprobs(-0.1, -2.3), OrderedLogprobs(-700.0, -0.5), OrderedLogprobs(-1.3, -1.3)])
+def test_swapped_readings_give_the_swapped_answer_to_the_last_bit(several: list[OrderedLogprobs]) -> None:
+    found = self_consistent(several)
+    assert self_consistent([mirrored(each) for each in several]) == mirrored(found)
+    assert self_consistent(several[::-1]) == found
+    mean = math.fsum(each.p_first for each in several) / len(several)
+    # Label and mass in one number round to its last bit, which is coarse only where the mass is next to nothing.
+    assert found.p_first == pytest.approx(mean, abs=1e-12 + math.ulp(max(found.first, found.second)))
 
 
-def test_missing_digits_and_impossible_likelihoods_are_errors() -> None:
-    with pytest.raises(ValueError, match="\\['3'\\]"):
-        string_likelihoods({str(i): -2.0 for i in range(1, 10) if i != 3}, -1.0)
-    for impossible in (0.5, math.nan):
-        with pytest.raises(ValueError, match="no log-probability"):
-            string_likelihoods({str(i): -2.0 for i in range(1, 10)}, impossible)
+@settings(deadline=None)
+@given(readings, readings)
+def test_swapping_a_pair_read_several_times_flips_p_exactly(
+    ab: list[OrderedLogprobs], ba: list[OrderedLogprobs]
+) -> None:
+    p = preference_from_orders(self_consistent(ab), self_consistent(ba))
+    assert preference_from_orders(self_consistent(ba), self_consistent(ab)) == 1 - p
 
 
-@given(st.lists(st.floats(-200, 0), min_size=10, max_size=10), st.floats(-500, 500))
+@settings(deadline=None)
+@given(st.builds(OrderedLogprobs, st.floats(-30, 0), st.floats(-30, 0)), st.integers(1, 4))
+def test_the_same_reading_again_changes_nothing(one: OrderedLogprobs, times: int) -> None:
+    found = self_consistent([one] * times)
+    assert (found.first, found.second) == pytest.approx((one.first, one.second), abs=1e-9)
+
+
+def test_without_a_reading_there_is_no_answer() -> None:
+    with pytest.raises(ValueError, match=r"^no reading to average: every rationale failed, so the question failed\.$"):
+        self_consistent([])
+
+
+# --- yes or no, and scores -------------------------------------------------------------------------------------------
+
+
+def test_p_yes_is_the_share_of_yes() -> None:
+    # P(yes) = .3, P(no) = .1: three quarters of what is on the two
+    assert p_yes(math.log(0.3), math.log(0.1)) == pytest.approx(0.75)
+    assert p_yes(-math.inf, -1.0) == 0.0
+
+
+def test_scores_by_hand() -> None:
+    # P = .1, .2, .3 of three strings: sum i P(i) = .1 + .4 + .9 = 1.4, and 1.4 / .6 renormalised.
+    values = [math.log(p) for p in (0.1, 0.2, 0.3)]
+    named = {"3": values[2], "1": values[0], "2": values[1]}
+    assert [expected_score(values), expected_score(named)] == pytest.approx([1.4 / 0.6] * 2)
+    assert [literal_score(values), literal_score(named)] == pytest.approx([1.4] * 2)
+
+
+def test_ten_comes_after_nine() -> None:
+    # All probability on "10": sorted as words, it would stand second and score 2.
+    ten = {str(i): -math.inf for i in range(1, 10)} | {"10": -3.0}
+    assert expected_score(ten) == 10.0
+    assert literal_score(ten) == pytest.approx(10 * math.exp(-3))
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-200, 0), min_size=2, max_size=10), st.floats(-500, 500))
+# P(9) of just under 2^-53: both sums round, and 9 P(9) + 10 is rounded up.
+@example([-math.inf] * 8 + [math.log(0.95 * 2**-53), 0.0], 0.0)
 def test_a_common_factor_does_not_change_the_score(likelihoods: list[float], shift: float) -> None:
     score = expected_score(likelihoods)
-    assert 1 <= score <= 10
+    assert 1 <= score <= len(likelihoods)
     assert expected_score([value + shift for value in likelihoods]) == pytest.approx(score, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-20, 0), min_size=2, max_size=10))
+def test_the_literal_score_is_the_expected_one_times_the_mass(likelihoods: list[float]) -> None:
+    mass = math.fsum(math.exp(value) for value in likelihoods)
+    assert literal_score(likelihoods) == pytest.approx(expected_score(likelihoods) * mass)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-20, 0), min_size=2, max_size=10))
+def test_the_scale_turned_round_turns_the_score_round(likelihoods: list[float]) -> None:
+    n = len(likelihoods)
+    assert expected_score(likelihoods[::-1]) == pytest.approx(n + 1 - expected_score(likelihoods))
 
 
 def test_uniform_likelihoods_score_the_middle() -> None:
     # (1 + ... + 10) / 10 = 5.5, the middle of the scale: reward 0
     assert to_unit_interval(expected_score([-4.0] * 10)) == pytest.approx(0.0)
     assert (to_unit_interval(1), to_unit_interval(10)) == (-1.0, 1.0)
+    # Of 1..5, 2 is a quarter of the way up: -1 + 2 / 4
+    assert to_unit_interval(2, top=5) == -0.5
 
 
-@pytest.mark.parametrize("unusable", [[-1.0] * 9, [-math.inf] * 10, [math.nan] + [-1.0] * 9, [-1.0] * 9 + [math.nan]])
-def test_a_score_without_likelihoods_is_an_error(unusable: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"log-likelihoods|unparsable"):
-        expected_score(unusable)
+@pytest.mark.parametrize(
+    ("unusable", "reason"),
+    [
+        ([], "0 log-likelihoods: a score reads those of at least two strings."),
+        ([-1.0], "1 log-likelihoods: a score reads those of at least two strings."),
+        ([-math.inf] * 10, "the score strings have no usable likelihood: treat the reply as unparsable."),
+        ([-1.0, math.nan], "the score strings have no usable likelihood: treat the reply as unparsable."),
+        ([math.inf, -1.0], "the score strings have no usable likelihood: treat the reply as unparsable."),
+        ({"1": -1.0, "3": -2.0}, "log-likelihoods of ['1', '3']: a score needs those of 1 to n, each, and no others."),
+        (
+            {"1": -1.0, "2": -2.0, "The": -1.0},
+            "log-likelihoods of ['1', '2', 'The']: a score needs those of 1 to n, each, and no others.",
+        ),
+    ],
+)
+def test_a_score_without_likelihoods_is_an_error(unusable: dict[str, float] | list[float], reason: str) -> None:
+    for score in (expected_score, literal_score):
+        with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+            score(unusable)

@@ -3,64 +3,19 @@ import math
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from plotly.offline import get_plotlyjs
 
 from tests.truing.report.example import EMPTY, HOSTILE, contents
+from tests.truing.report.reading import Page, section, shown
 from truing.report.contents import Estimate, PolicyResult, Table
 from truing.report.drawing import PALETTE
 from truing.report.page import render, script_safe, write
 
-VOID = {"meta", "br", "rect"}
 SECTIONS = ["results", "win", "diversity", "rl", "labeler", "model", "samples", "stages", "time", "config"]
-
-
-@dataclass
-class Element:
-    tag: str
-    attributes: dict[str, str | None]
-    text: str = ""
-
-
-@dataclass
-class Page(HTMLParser):
-    """The elements of a page as a browser would see them, with the text directly or deeper inside each."""
-
-    html: str
-    elements: list[Element] = field(default_factory=list)
-    open: list[Element] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
-        self.feed(self.html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_data(" ")
-        element = Element(tag, dict(attrs))
-        self.elements.append(element)
-        if tag not in VOID:
-            self.open.append(element)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        for element in self.open:
-            element.text += data
-
-    def of(self, tag: str, **attributes: str) -> list[Element]:
-        wanted = {name.rstrip("_"): value for name, value in attributes.items()}
-        return [e for e in self.elements if e.tag == tag and wanted.items() <= e.attributes.items()]
-
-
-def shown(text: str) -> str:
-    """With every run of spaces, thin ones too, as one space."""
-    return " ".join(text.split())
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +26,6 @@ def page() -> Page:
 @pytest.fixture(scope="module")
 def hostile() -> Page:
     return Page(render(contents(HOSTILE)))
-
-
-def section(page: Page, name: str) -> str:
-    return shown(page.of("section", id=name)[0].text)
 
 
 def test_results_show_value_interval_and_n(page: Page) -> None:
@@ -89,7 +40,9 @@ def test_results_show_value_interval_and_n(page: Page) -> None:
 
 def test_a_missing_figure_is_an_en_dash_and_never_zero(page: Page) -> None:
     cells = [shown(e.text) for e in page.of("td", class_="num none")]
-    assert cells == ["–"] * 8  # win rate and KL of start, Sentence-BERT across of all four rows
+    # Win rate and KL of start, Sentence-BERT across of all four rows; flips and positions of the judge asked in one
+    # order; flips after and changed verdicts before each of three calibrations; alpha of all and of the couple.
+    assert cells == ["–"] * (8 + 2 + 3 * 2 + 2)
     assert "nan" not in section(page, "rl").lower()
     steps = [shown(e.text) for e in page.of("td", class_="num")]
     assert "–" in steps  # the part of step 1 and the gradient norm of step 2
@@ -107,7 +60,8 @@ def test_labeler_section_states_gate_and_trust(page: Page) -> None:
     text = section(page, "labeler")
     assert "The gate would stop a real run. Alignment is too low" in text
     assert "62.5 % [50.0 %, 75.0 %] n = 72" in text
-    assert "first < 0.001 93.4 % 0.610 8.3 %" in text
+    assert "0.25 [0.00, 0.50] n = 72" in text  # kappa
+    assert "first p < 0.001 93.4 % [90.0 %, 96.0 %] n = 72 0.610 [0.580, 0.640] n = 72 8.3 % [5.0 %, 15.0 %]" in text
     passed = section(Page(render(replace(contents(), gate=()))), "labeler")
     assert passed.startswith("Can the labeler be trusted? The gate is passed.")
 
@@ -136,8 +90,9 @@ def test_headline_cards_say_who_wins_where_it_fails_and_what_it_cost(page: Page)
     assert cards[1].startswith("Where it fails 1 of 2 clearly worse than start plain, another domain 35.0 %")
     assert cards[2].startswith("Cost in diversity: EAD across inputs, in distribution −20.0 %")  # 0.4 / 0.5 - 1
     assert cards[3].startswith("Labeler agrees with humans 62.5 % gate: would stop")
-    assert cards[4].startswith("Reward model, held-out accuracy 71.2 %")
-    assert cards[5].startswith("Time, all stages 7 min 57 s")  # 74.2 + 402.7 = 476.9 s
+    assert cards[4].startswith("Agreement with people: plain 70.0 % plain 70.0 % [55.0 %, 82.5 %], n = 40")
+    assert cards[5].startswith("Reward model, held-out accuracy 71.2 %")
+    assert cards[6].startswith("Time, all stages 7 min 57 s")  # 74.2 + 402.7 = 476.9 s
 
 
 def test_hostile_text_stays_text(hostile: Page, page: Page) -> None:
@@ -153,7 +108,7 @@ def test_figures_json_cannot_leave_its_script_element(hostile: Page) -> None:
     [script] = hostile.of("script", type="application/json")
     assert not re.search(r"[<>&\u2028\u2029]", script.text)
     drawn = json.loads(script.text)
-    assert len(drawn) == 13
+    assert len(drawn) == 19
     # plotly.js reads pseudo-HTML in names, so markup reaches it as entities.
     name = drawn["plot-win"]["data"][0]["name"]
     assert "<" not in name
@@ -206,7 +161,7 @@ def test_empty_contents_say_not_run() -> None:
 
 def test_parts_alone_render() -> None:
     full = contents()
-    for name in ("trust", "gate", "steps", "results", "samples", "stages", "costs", "reward_model"):
+    for name in ("trust", "gate", "measured", "steps", "results", "samples", "stages", "costs", "reward_model"):
         alone = Page(render(replace(EMPTY, **{name: vars(full)[name]})))
         assert sum("Not run." in section(alone, s) for s in SECTIONS) in {7, 9}, name  # results fill three sections
 

@@ -1,0 +1,105 @@
+"""A labeler as a Ray Serve deployment: the reward graph and the HTTP endpoint ask the same replicas."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ray import ObjectRef, serve
+from ray.serve.handle import DeploymentHandle
+
+from actors.group import Needs, Pending, shares, split_sizes
+from actors.labeler import Labeler
+from actors.labelers import Online, open_labeler
+from truing.config.serving import Replicas
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+BATCH, BATCH_WAIT = 64, 0.02
+"""Requests that are answered together at most, and seconds that the first of them waits for others."""
+
+
+class LabelerReplica:
+    """One copy of the labeler. All its engine's work is done by one thread, as an engine wants it."""
+
+    def __init__(self, settings: Online, workers: int) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._labeler: Labeler = self._thread.submit(open_labeler, settings, workers).result()
+
+    async def call(self, function: Callable[..., T], *arguments: object, **options: object) -> T:
+        """`function(labeler, ...)`: a batch of the caller's own."""
+        asked = partial(function, self._labeler, *arguments, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
+
+    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT)
+    async def one(self, asked: list[tuple[Callable[[Labeler, list[Any]], list[Any]], Any]]) -> list[Any]:
+        """Single questions that arrive together are answered together: each with its function of labeler and items."""
+        answers: dict[int, Any] = {}
+        for function in dict.fromkeys(function for function, _ in asked):
+            where = [i for i, (other, _) in enumerate(asked) if other == function]
+            found = await self.call(function, [asked[i][1] for i in where])
+            answers |= dict(zip(where, found, strict=True))
+        return [answers[i] for i in range(len(asked))]
+
+
+def deploy(
+    name: str, settings: Online, replicas: Replicas, needs: Needs, queue: int = -1
+) -> DeploymentHandle[LabelerReplica]:
+    """Start the replicas and wait for the first ones.
+
+    `queue`: requests that may wait at one caller before it is refused more; -1 for any number.
+    """
+    deployment = serve.deployment(LabelerReplica).options(
+        name=name,
+        autoscaling_config={
+            "min_replicas": replicas.min,
+            "max_replicas": replicas.max,
+            "target_ongoing_requests": replicas.ongoing,
+            "upscale_delay_s": replicas.upscale_seconds,
+            "downscale_delay_s": replicas.downscale_seconds,
+            "metrics_interval_s": 1,
+        },
+        max_ongoing_requests=max(BATCH, 2 * replicas.ongoing),
+        max_queued_requests=queue,
+        # A long batch holds no health check up: it runs in a thread of its own.
+        ray_actor_options={
+            "num_cpus": needs.cpus,
+            "num_gpus": needs.gpus,
+            "runtime_env": {"env_vars": needs.environment},
+        },
+    )
+    return serve.run(deployment.bind(settings, replicas.max), name=name, route_prefix=None)
+
+
+class ServedLabelers:
+    """Served labelers in the reward graph's eyes: they take shares of the work as a group of actors does."""
+
+    def __init__(self, name: str, settings: Online, replicas: Replicas, needs: Needs) -> None:
+        self._name, self._replicas, self._needs = name, replicas, needs
+        self._handle = deploy(name, settings, replicas, needs)
+
+    def ready(self) -> "ServedLabelers":
+        """`deploy` has waited for them."""
+        return self
+
+    def scatter(
+        self,
+        function: Callable[Concatenate[Any, P], list[T]],
+        *columns: "Sequence[object] | Pending[Any]",
+        **common: object,
+    ) -> Pending[T]:
+        """As `ActorGroup.scatter`, in as many requests as the most replicas would want to have under way."""
+        total = sum(columns[0].sizes) if isinstance(columns[0], Pending) else len(columns[0])
+        sizes = split_sizes(total, max(1, min(total, self._replicas.max * self._replicas.ongoing)))
+        split = [shares(column, sizes) for column in columns]
+        refs: list[ObjectRef[Any]] = []
+        for i in range(len(sizes)):
+            response: Any = self._handle.call.remote(function, *(share[i] for share in split), **common)
+            refs.append(response._to_object_ref_sync(_timeout_s=self._needs.call_deadline))
+        return Pending(tuple(refs), sizes, f"{self._name}: served", self._needs.call_deadline)
+
+    def close(self) -> None:
+        """End the replicas."""
+        serve.delete(self._name)

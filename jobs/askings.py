@@ -1,0 +1,42 @@
+"""The ways in which a labeler is asked: templates, styles and criteria, checked before anything is started."""
+
+from collections.abc import Mapping, Sequence
+
+from truing.config.labeling import Style
+from truing.errors import ConfigError
+from truing.labeling.asking import Asking
+from truing.labeling.questions import comparison, explanation
+from truing.labeling.templates import load_template, template_for
+from truing.records import Pair
+
+
+def askings(
+    templates: Sequence[Mapping[str, str]],
+    styles: Sequence[Style],
+    criteria: Sequence[str],
+    domains: Sequence[str],
+) -> dict[str, Asking]:
+    """Every template in every style by every criterion, by a name that tells them apart.
+
+    Raises:
+        ConfigError: a domain without a template, a style or criterion that a template does not have, or one way twice.
+    """
+    found: dict[str, Asking] = {}
+    for names in templates:
+        loaded = {domain: load_template(template_for(dict(names), domain)) for domain in domains}
+        for style in styles:
+            for criterion in criteria:
+                asking = Asking(loaded, style, criterion)
+                _check(asking)
+                name = asking.name if len(templates) == 1 else f"{'+'.join(sorted(set(names.values())))}: {asking.name}"
+                if name in found:
+                    raise ConfigError(f"the labeler is to be asked twice in the same way ({name}); leave one out")
+                found[name] = asking
+    return found
+
+
+def _check(asking: Asking) -> None:
+    """Render a question of each domain: what a template lacks shows now and not in a worker."""
+    ask = explanation if asking.style.rationales else comparison
+    for domain, template in asking.templates.items():
+        ask(template, Pair("", "A request.", "One response.", "Another.", domain), asking.style, asking.criterion)

@@ -1,0 +1,151 @@
+"""The HTTP endpoint in front of a served labeler: requests are checked, answers are numbers, refusals say why."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.exceptions import BackPressureError
+
+from actors.labeler import Labeler
+from truing.config.serving import Serve
+from truing.errors import ConfigError
+from truing.labeling.asking import Asking, Judgement
+from truing.records import Failed, NotAsked, Pair, Unparsable, content_id
+
+app = FastAPI(title="Truing labeler", docs_url=None, redoc_url=None)
+
+
+class Body(BaseModel):
+    """A request: no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", str_min_length=1)
+
+
+class Compare(Body):
+    """Two responses to a prompt."""
+
+    prompt: str
+    first: str
+    second: str
+    domain: str = "default"
+
+
+class Score(Body):
+    """A response to a prompt."""
+
+    prompt: str
+    response: str
+
+
+class Preference(BaseModel):
+    """P(first preferred), both orders averaged; the raw label log-probs in nats (null: ruled out) by order."""
+
+    p_first: float
+    preferred: Literal["first", "second", "tie"]
+    flips: bool
+    logprobs_as_given: tuple[float | None, float | None]
+    logprobs_swapped: tuple[float | None, float | None]
+
+
+class Reward(BaseModel):
+    """The expected score, mapped to [-1, 1]."""
+
+    score: float
+
+
+class Health(BaseModel):
+    """The labeler answers."""
+
+    status: Literal["ok"] = "ok"
+    criteria: list[str]
+
+
+# Above the class: Serve packs it, with what it knows by then, where it is decorated.
+
+
+def compare_some(labeler: Labeler, items: list[tuple[Pair, Asking]]) -> list[Any]:
+    """Pairs that arrived together. An endpoint asks in one way, so the first one's is that of all."""
+    return list(labeler.compare([pair for pair, _ in items], items[0][1]))
+
+
+def score_some(labeler: Labeler, items: list[tuple[str, str, Asking]]) -> list[Any]:
+    """Responses that arrived together."""
+    return list(labeler.score([(prompt, response) for prompt, response, _ in items], items[0][2]))
+
+
+def nothing(labeler: Labeler, items: list[None]) -> list[bool]:
+    """A question that costs nothing."""
+    return [labeler is not None for _ in items]
+
+
+def _number(logprob: float) -> float | None:
+    return logprob if logprob > float("-inf") else None
+
+
+@serve.ingress(app)
+class Endpoint:
+    """Checks requests, hands them to the labeler's replicas, and turns what comes back into answers or refusals."""
+
+    def __init__(self, labeler: str, settings: Serve, askings: Mapping[str, Asking], scored: Asking) -> None:
+        self._handle = serve.get_app_handle(labeler)
+        self._settings, self._askings, self._scored = settings, dict(askings), scored
+
+    @app.post("/compare")
+    async def compare(self, body: Compare) -> Preference:
+        """Which response is better, asked in both orders."""
+        self._check(body.prompt, body.first, body.second)
+        pair = Pair(content_id(body.prompt, body.first, body.second), body.prompt, body.first, body.second, body.domain)
+        asking = next(iter(self._askings.values()))
+        try:
+            worse = asking.template(body.domain).asks_for == "worse"
+        except ConfigError as error:
+            raise HTTPException(422, str(error)) from None
+        found: Judgement = await self._ask(compare_some, (pair, asking))
+        p = found.p_first(asks_for_worse=worse)
+        return Preference(
+            p_first=p,
+            preferred="tie" if p == 0.5 else "first" if p > 0.5 else "second",
+            flips=found.ab.winner == found.ba.winner,
+            logprobs_as_given=(_number(found.ab.first), _number(found.ab.second)),
+            logprobs_swapped=(_number(found.ba.first), _number(found.ba.second)),
+        )
+
+    @app.post("/score")
+    async def score(self, body: Score) -> Reward:
+        """How good a response is."""
+        self._check(body.prompt, body.response)
+        return Reward(score=await self._ask(score_some, (body.prompt, body.response, self._scored)))
+
+    @app.get("/health")
+    async def health(self) -> Health:
+        """Whether the labeler answers at all: one replica is asked."""
+        await self._ask(nothing, None)
+        return Health(criteria=[asking.criterion for asking in self._askings.values()])
+
+    def _check(self, *texts: str) -> None:
+        for text in texts:
+            if len(text) > self._settings.largest_text:
+                raise HTTPException(
+                    422,
+                    f"a text has {len(text)} characters; {self._settings.largest_text} are taken (serve.largest_text)",
+                )
+            if not text.strip():
+                raise HTTPException(422, "a text is blank; give one with words")
+
+    async def _ask(self, function: Any, item: Any) -> Any:
+        try:
+            found = await asyncio.wait_for(self._handle.one.remote((function, item)), self._settings.timeout)
+        except BackPressureError:
+            raise HTTPException(503, "too many requests are waiting; come back later", {"Retry-After": "1"}) from None
+        except TimeoutError:
+            raise HTTPException(504, f"no answer within {self._settings.timeout:g} s (serve.timeout)") from None
+        if isinstance(found, Failed):
+            raise HTTPException(422, found.reason)
+        if isinstance(found, Unparsable):
+            raise HTTPException(502, f"the judge gave no verdict: {found.raw[:200]}")
+        if isinstance(found, NotAsked):
+            raise HTTPException(503, found.reason)
+        return found

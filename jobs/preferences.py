@@ -1,0 +1,125 @@
+"""The preference set: what the labeler and people said, as one table that loads with `datasets.load_dataset`."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from statistics import fmean
+
+import pyarrow as pa
+
+from jobs.consult import Judgements, judgements
+from jobs.marks import questions
+from jobs.requests import requests
+from jobs.store import Table, cannot_write
+from truing.config.labeling import Labeler as LabelerSettings
+from truing.config.stages import HumanLabels
+from truing.labeling.asking import Asking, Judgement
+from truing.labeling.calibration import LogisticMap
+from truing.records import PREFERENCE_COLUMNS, Row, content_id
+
+TEXTS = ("id", "prompt", "chosen", "rejected", "domain", "source", "labeler", "template")
+PREFERENCES = pa.schema(
+    [
+        (name, pa.string() if name in TEXTS else pa.bool_() if name == "chosen_first" else pa.float64())
+        for name in PREFERENCE_COLUMNS
+    ]
+)
+PART = 2048
+"""Preferences of one Parquet part."""
+
+P_HUMAN = {"first": 1.0, "tie": 0.5, "second": 0.0}
+
+
+def write_preferences(
+    table: Table,
+    asked: Table,
+    labels: Path,
+    labeler: LabelerSettings,
+    labeler_id: str,
+    askings: Mapping[str, Asking],
+    maps: Mapping[str, LogisticMap],
+    marked: Sequence[HumanLabels],
+) -> dict[str, int]:
+    """Write the set anew, as a whole; returns its size by source. Runs where the text is: in a Ray task.
+
+    `asked`: the table whose requests are the pairs to be labelled. `labels`: the folder of the labels of all single
+    labelers. `maps`: calibration by asking.
+
+    Raises:
+        TruingError: the folder cannot be written.
+    """
+    part = Table(table.folder.with_name(f"{table.folder.name}.part"))
+    shutil.rmtree(part.folder, ignore_errors=True)
+    counts = {"ai": 0, "marked": 0}
+    known = judgements(labeler, labels) if asked.requests.is_dir() else {}
+    some: list[Row] = []
+    for row in chain(_labelled(asked, known, askings, maps, labeler_id), _marked(marked)):
+        counts[row["source"]] += 1
+        some.append(row)
+        if len(some) == PART:
+            part.append(some, PREFERENCES)
+            some = []
+    part.append(some, PREFERENCES)
+    try:
+        shutil.rmtree(table.folder, ignore_errors=True)
+        if part.folder.is_dir():
+            part.folder.rename(table.folder)
+    except OSError as error:
+        raise cannot_write(table.folder, error) from None
+    return counts
+
+
+def _labelled(
+    asked: Table,
+    known: Judgements,
+    askings: Mapping[str, Asking],
+    maps: Mapping[str, LogisticMap],
+    labeler_id: str,
+) -> Iterator[Row]:
+    """Pairs that were answered by every criterion; p is the mean over them."""
+    seen: set[str] = set()
+    for row in requests(asked):
+        if row["pair"] in seen or any((row["pair"], name) not in known for name in askings):
+            continue
+        seen.add(row["pair"])
+        found = {name: known[row["pair"], name] for name in askings}
+        gap = len(row["first"]) - len(row["second"])
+        p = fmean(p_first(one, askings[name], row["domain"], gap, maps.get(name)) for name, one in found.items())
+        template = next(iter(askings.values())).template(row["domain"]).hash
+        yield _row(row, p, 1.0, "ai", labeler_id, template) | (_raw(*found.values()) if len(found) == 1 else {})
+
+
+def _marked(sources: Sequence[HumanLabels]) -> Iterator[Row]:
+    """Pairs that people marked: certain, a tie even, without log-probs."""
+    for question in questions(sources):
+        pair = question.pair
+        row = {"pair": content_id("marked", question.source, pair.id), "prompt": pair.prompt, "first": pair.first}
+        row |= {"second": pair.second, "domain": pair.domain}
+        yield _row(row, P_HUMAN[question.human], question.weight, "marked", f"people, {question.source}", None)
+
+
+def p_first(found: Judgement, asking: Asking, domain: str, longer_by: int, calibration: LogisticMap | None) -> float:
+    """P(first response preferred): the two orders' mean, or through the calibration map."""
+    worse = asking.template(domain).asks_for == "worse"
+    if calibration is None:
+        return found.p_first(asks_for_worse=worse)
+    return calibration.apply(found.ab, found.ba, longer_by, asks_for_worse=worse)
+
+
+def _row(row: Row, p: float, weight: float, source: str, labeler: str, template: str | None) -> Row:
+    first_chosen = p >= 0.5
+    chosen, rejected = (row["first"], row["second"]) if first_chosen else (row["second"], row["first"])
+    known: Row = {
+        "id": row["pair"], "prompt": row["prompt"], "chosen": chosen, "rejected": rejected,
+        "p_chosen": p if first_chosen else 1 - p, "domain": row["domain"], "source": source, "weight": weight,
+        "labeler": labeler, "template": template, "chosen_first": first_chosen,
+    }  # fmt: skip
+    return dict.fromkeys(PREFERENCE_COLUMNS) | known
+
+
+def _raw(found: Judgement) -> Row:
+    return {
+        "logp_first_ab": found.ab.first, "logp_second_ab": found.ab.second,
+        "logp_first_ba": found.ba.first, "logp_second_ba": found.ba.second,
+    }  # fmt: skip

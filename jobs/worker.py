@@ -1,0 +1,133 @@
+"""What runs inside a Ray Data pool: one actor's object, asked batch by batch; and the count that the driver watches."""
+
+import json
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from actors.spending import Usage
+from jobs.store import Table
+from truing.errors import ActorDied, LabelerStopped, TruingError
+from truing.records import Failed, NotAsked, Row, Unparsable
+
+Answer = Row | Failed | Unparsable | NotAsked
+Answerer = Callable[[Any, list[Row]], list[Answer]]
+
+
+@dataclass
+class Count:
+    """A pass as far as it has come. `fault`: the class and the message of the error that ended it."""
+
+    answered: int = 0
+    failed: Counter[str] = field(default_factory=Counter[str])
+    usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
+    fault: tuple[str, str] | None = None
+
+
+class Tally:
+    """An actor: workers tell it what they have done, the driver reads it. What it holds is shown, never relied on."""
+
+    def __init__(self) -> None:
+        self._count = Count()
+
+    def add(self, answered: int, failed: Mapping[str, int]) -> None:
+        """A batch is done."""
+        self._count.answered += answered
+        self._count.failed.update(failed)
+
+    def spent(self, worker: str, usage: Usage) -> None:
+        """What one worker has used so far."""
+        self._count.usage[worker] = usage
+
+    def stop(self, kind: str, message: str) -> None:
+        """The pass cannot go on. The first reason stays."""
+        self._count.fault = self._count.fault or (kind, message)
+
+    def read(self) -> Count:
+        """The count."""
+        return self._count
+
+
+class Worker:
+    """A Ray Data callable: it makes one object and lets it answer batches of rows.
+
+    What is answered goes on, to be written by Ray Data; what failed is written to the dead letters. A fault with a remedy
+    ends the asking and nothing else: what was answered before it is still written.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        answer: Answerer,
+        usage: Callable[[Any], Usage] | None,
+        table: Table,
+        schema: Any,
+        tally: Any,
+    ) -> None:
+        # One thread of our own makes the object and runs it: OpenMP counts threads per calling thread, and in the
+        # threads that Ray Data calls from an engine would compute on a single core.
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._answer, self._usage = answer, usage
+        self._table, self._schema, self._tally = table, schema, tally
+        self._name = uuid.uuid4().hex
+        self._stopped = False
+        self._subject: Any = None
+        try:
+            self._subject = self._thread.submit(make).result()
+        except TruingError as fault:
+            self._stop(fault)
+        except Exception as error:
+            # What an engine says of a model that it cannot load; the worker's log has the whole of it.
+            logging.getLogger(__name__).exception("the actor cannot be started")
+            lost = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+            self._stop(ActorDied(f"worker: cannot be started ({lost.reason}); give a model that the engine can load"))
+
+    def __call__(self, batch: Any) -> Any:
+        """Answer one batch of requests (a pyarrow table of `id` and `row`); a table of the answers, one row each."""
+        rows: list[Row] = [json.loads(row) for row in batch["row"].to_pylist()]
+        done: list[Row] = []
+        if not self._stopped:
+            try:
+                done = self._answered(rows)
+            except TruingError as fault:
+                self._stop(fault)
+        return pa.Table.from_pylist(done, schema=self._schema)
+
+    def _answered(self, rows: list[Row]) -> list[Row]:
+        self._note(len(rows))
+        answers = self._thread.submit(self._answer, self._subject, rows).result()
+        done: list[Row] = []
+        dead: list[Row] = []
+        unasked = [answer for answer in answers if isinstance(answer, NotAsked)]
+        for row, answer in zip(rows, answers, strict=True):
+            if isinstance(answer, Failed | Unparsable):
+                reason = answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}"
+                dead.append({"id": row["id"], "reason": reason})
+            elif isinstance(answer, dict):
+                done.append(answer)
+        self._table.dead_letters.append(dead)
+        self._note(-len(unasked))
+        self._tally.add.remote(len(done), Counter(row["reason"] for row in dead))
+        if self._usage is not None:
+            self._tally.spent.remote(self._name, self._usage(self._subject))
+        if unasked:
+            self._stop(LabelerStopped(unasked[0].reason))
+        return done
+
+    def _note(self, asked: int) -> None:
+        """Written before the rows are asked, so that a worker's death does not take it along."""
+        self._table.asked.mkdir(parents=True, exist_ok=True)
+        with (self._table.asked / self._name).open("a", encoding="ascii") as log:
+            log.write(f"{asked}\n")
+
+    def _stop(self, fault: TruingError) -> None:
+        import ray
+
+        self._stopped = True
+        ray.get(self._tally.stop.remote(type(fault).__name__, str(fault)))

@@ -1,0 +1,163 @@
+"""The endpoint as judge against a real `vllm serve` on loopback, compared with transformers."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from actors import endpoint
+from actors.endpoint import EndpointJudge, messages
+from actors.engine import engine_environment
+from actors.learner import free_address
+from tests.actors.examples import plain_model
+from truing.config.labeling import EndpointLabeler
+from truing.config.roles import Engine
+from truing.labeling.questions import Question, Turn
+from truing.records import Failed, Unparsable
+
+CONTEXT, VOCABULARY = 1024, 320
+READY = 240
+"""Seconds that the server may take to start on a busy machine."""
+ENDING = "Preferred Response="
+SHORT = Question((Turn("user", "Which response is better, 1 or 2?"),), ENDING, ("1", "2"))
+QUESTIONS = [
+    SHORT,
+    Question((Turn("system", "You are a judge."), Turn("user", "Apple or pear? 1 or 2?")), ENDING, ("1", "2")),
+    Question((Turn("user", "Why?"), Turn("assistant", "Because.\n\n")), ENDING, ("1", "2")),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a server of the tiny model, which shows as many log-probs as it has tokens."""
+    address = free_address()
+    host, port = address.rsplit(":", 1)
+    options = {
+        "host": host,
+        "port": port,
+        "served-model-name": "tiny",
+        "dtype": "float32",
+        "max-model-len": str(CONTEXT),
+        "max-num-seqs": "8",
+        "max-logprobs": str(VOCABULARY),
+        "block-size": "32",
+        "generation-config": "vllm",
+    }
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", tiny, "--enforce-eager"]
+    command += [word for name, value in options.items() for word in (f"--{name}", value)]
+    log = tmp_path_factory.mktemp("serve") / "log"
+    environment = os.environ | engine_environment(Engine(cpus=1, dtype="float32"))
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(f"http://{address}/health", process, log)
+        yield f"http://{address}/v1"
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(health: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + READY
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx2.get(health, trust_env=False, timeout=5).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.5)
+    raise AssertionError(f"vllm serve is not up (exit code {process.poll()}):\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture(scope="module")
+def judge(url: str) -> Iterator[EndpointJudge]:
+    judge = EndpointJudge(EndpointLabeler(url=url, model="tiny", timeout=120, key_variable="NO_SUCH_KEY"))
+    yield judge
+    judge.close()
+
+
+@pytest.fixture(scope="module")
+def plain(tiny: str) -> PreTrainedModel:
+    return plain_model(tiny)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny: str) -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(tiny)
+
+
+def first_token_logp(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, question: Question) -> torch.Tensor:
+    """Log-probs of the reply's first token, by token: one plain forward pass."""
+    turns = [dict(message) for message in messages(question)]
+    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
+    with torch.no_grad():
+        return plain(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+
+
+def test_likelihoods_are_those_of_a_plain_forward_pass(
+    judge: EndpointJudge,
+    plain: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Random weights leave "1" and "2" anywhere among the 320 tokens: let all of them be shown.
+    monkeypatch.setattr(endpoint, "TOP", VOCABULARY)
+    spellings = {label: [i for i in range(VOCABULARY) if tokenizer.decode([i]).strip() == label] for label in "12"}
+    for question, found in zip(QUESTIONS, judge.likelihoods(QUESTIONS), strict=True):
+        logp = first_token_logp(plain, tokenizer, question)
+        expected = {label: float(logp[ids].logsumexp(0)) for label, ids in spellings.items()}
+        assert found == {label: pytest.approx(value, abs=1e-3) for label, value in expected.items()}
+
+
+def test_the_twenty_likeliest_tokens_are_shown(
+    judge: EndpointJudge, plain: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    logp = first_token_logp(plain, tokenizer, SHORT)
+    order = logp.argsort(descending=True).tolist()
+    texts = [tokenizer.decode([i]) for i in order]
+    plain_words = [n for n, text in enumerate(texts) if text.isascii() and text.isprintable() and text == text.strip()]
+    # Labels that one token each spells, the second surely beyond the first twenty.
+    inside = next(n for n in plain_words if texts[n] and [t.strip() for t in texts].count(texts[n]) == 1)
+    beyond = next(n for n in plain_words if n >= 40 and texts[n] and [t.strip() for t in texts].count(texts[n]) == 1)
+    assert inside < 18
+    asked = replace(SHORT, labels=(texts[inside], texts[beyond]))
+    assert judge.likelihoods([asked]) == [
+        {texts[inside]: pytest.approx(float(logp[order[inside]]), abs=1e-3), texts[beyond]: -float("inf")}
+    ]
+    (none,) = judge.likelihoods([replace(SHORT, labels=(texts[beyond], "no token at all"))])
+    assert isinstance(none, Unparsable)
+
+
+def test_replies_are_texts_that_their_seed_repeats(judge: EndpointJudge) -> None:
+    asked = [replace(question, answer="", labels=()) for question in QUESTIONS]
+    one = judge.replies(asked, 8, 1.0, [1, 2, 3])
+    assert all(isinstance(reply, str) and reply for reply in one)
+    assert judge.replies(asked, 8, 1.0, [1, 2, 3]) == one
+    assert judge.replies(asked, 8, 1.0, [4, 5, 6]) != one
+
+
+def test_a_question_that_does_not_fit_fails_alone(judge: EndpointJudge) -> None:
+    before = judge.usage
+    long = replace(SHORT, turns=(Turn("user", "word " * CONTEXT),))
+    found = judge.replies([SHORT, long, SHORT], 4, 0.0, [0, 0, 0])
+    assert isinstance(found[1], Failed)
+    assert found[1].reason.startswith("endpoint: HTTP 400: ")
+    assert str(CONTEXT) in found[1].reason
+    assert found[0] == found[2]
+    assert isinstance(found[0], str)
+    after = judge.usage
+    assert (after.requests - before.requests, after.retries, after.failures - before.failures) == (3, 0, 1)
+    assert after.completion_tokens - before.completion_tokens <= 8
+    assert after.prompt_tokens > before.prompt_tokens
+    judge.check()
