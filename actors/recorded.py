@@ -40,7 +40,7 @@ class RecordedVerdicts:
             return Judgement(one, _mirror(one), both_orders=False)
         if two is not None:
             return Judgement(_mirror(two), two, both_orders=False)
-        return Failed("no verdict is recorded for this pair")
+        return Failed("no verdict that can be read is recorded for this pair")
 
 
 def _ordered(verdict: Mark, *, shown_first: Mark, names_worse: bool) -> OrderedLogprobs:

@@ -95,7 +95,7 @@ def load(labels: Sequence[HumanLabels]) -> tuple[list[MarkedPair], list[ImportRe
         (report.source, _limited(pairs, one.limit), one.weight)
         for one, (pairs, report) in zip(labels, loaded, strict=True)
     ]
-    return mix(named), [report for _, report in loaded]
+    return mix(named) if named else [], [report for _, report in loaded]
 
 
 def questions(labels: Sequence[HumanLabels]) -> Iterator[MarkedQuestion]:

@@ -13,7 +13,7 @@ from jobs.store import Table, cannot_write
 from truing.records import Row, content_id
 
 KEY = "key"
-"""File beside the shards that changes with any of them: what is the same is not written again."""
+"""File beside the shards that changes with any request: what is the same, and done, is not written again."""
 
 SCHEMA = pa.schema([("id", pa.string()), ("row", pa.string())])
 
@@ -41,7 +41,8 @@ class Ledger:
 def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
     """Write the requests of a pass (each with an `id`), one of an id; those that have failed before are left out.
 
-    Nothing but ids is held in memory. The shards of an earlier pass are replaced as a whole.
+    Nothing but ids is held in memory. The shards of an earlier pass are replaced as a whole, unless they are of the same
+    requests and nothing of them is open.
 
     Raises:
         TruingError: the folder cannot be written.
@@ -52,11 +53,12 @@ def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
     given = 0
 
     def fresh() -> Iterator[Row]:
-        nonlocal given
+        nonlocal given, key
         for row in rows:
             given += 1
             if row["id"] not in seen:
                 seen.add(row["id"])
+                key = content_id(key, row)
                 if row["id"] not in dead or row["id"] in stored:
                     yield row
 
@@ -64,11 +66,11 @@ def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for i, some in enumerate(_chunks(fresh(), shard)):
-            key = content_id(key, some)
             columns = {"id": [row["id"] for row in some], "row": [json.dumps(row) for row in some]}
             pq.write_table(pa.table(columns, schema=SCHEMA), part / f"{i:07d}.parquet")
         (part / KEY).write_text(key, encoding="ascii")
-        if not _same(part / KEY, table.requests / KEY):
+        is_open = bool(seen - stored - dead)
+        if is_open or not _same(part / KEY, table.requests / KEY):
             shutil.rmtree(table.requests, ignore_errors=True)
             part.rename(table.requests)
         shutil.rmtree(part, ignore_errors=True)

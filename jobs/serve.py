@@ -47,8 +47,10 @@ def run_serve(study: Study) -> None:
         console.print(f"  POST {url}/compare    POST {url}/score    GET {url}/health    (Ctrl-C ends it)")
         console.print(url, soft_wrap=True)
         _wait()
-        for name in (ENDPOINT, LABELER):
-            serve.delete(name)
+        if study.cluster.address is not None:
+            # A local cluster ends with this process, and may have had the same signal.
+            for name in (ENDPOINT, LABELER):
+                serve.delete(name)
 
 
 def start(settings: Serve, labeler: Online, served: Mapping[str, Asking], scored: Asking, needs: Needs) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from actors.group import Needs
 from jobs.store import Table
 from jobs.sweep import Pool, sweep
 from tests.jobs import workers
 from tests.jobs.drive import ROOT
 from tests.jobs.workers import Doubler
-from truing.errors import ActorDied, ConfigError, TruingError
+from truing.errors import ActorDied, ConfigError, LabelerStopped, TruingError
 from truing.records import Row
 
 
@@ -49,8 +50,6 @@ def run(
     restarts: int = 2,
     connect: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    from actors.group import Needs
-
     pool = Pool(make or partial(Doubler, folder / "asked"), answer, Needs(0, 0, {}, 60, 60, restarts), batch=2)
     return sweep("doubling", rows(count), Table(folder / "doubled"), pool, max_failed=max_failed, connect=connect)
 
@@ -162,3 +161,22 @@ def test_an_engine_that_cannot_be_started_ends_the_pass_in_one_line(tmp_path: Pa
         "worker: cannot be started (ValueError: Model architectures ['X'] are not supported for now);"
         " give a model that the engine can load"
     )
+
+
+def test_a_labeler_that_stops_keeps_what_it_answered_and_the_next_run_asks_the_rest(tmp_path: Path):
+    with pytest.raises(LabelerStopped, match=r"^the budget is spent$"):
+        run(tmp_path, 7, workers.stop_at_three)
+    assert Table(tmp_path / "doubled").ids() == {"row-0", "row-1", "row-2"}
+    assert not (tmp_path / "doubled.dead").exists()
+    answers = run(tmp_path, 7, workers.double)
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10, 12]
+    assert sorted(asked(tmp_path)) == ["row-3", "row-4", "row-5", "row-6"]
+
+
+def test_the_same_row_twice_is_asked_once(tmp_path: Path):
+    pool = Pool(partial(Doubler, tmp_path / "asked"), workers.double, Needs(0, 0, {}, 60, 60), batch=2)
+    answers = sweep(
+        "doubling", rows(3) + rows(2), Table(tmp_path / "doubled"), pool, max_failed=0, connect=lambda: None
+    )
+    assert [row["twice"] for row in answers] == [0, 2, 4, 0, 2]
+    assert sorted(asked(tmp_path)) == ["row-0", "row-1", "row-2"]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from truing.errors import ConfigError
-from truing.records import Failed, Row, Unparsable
+from truing.records import Failed, NotAsked, Row, Unparsable
 
-Answer = Row | Failed | Unparsable
+Answer = Row | Failed | Unparsable | NotAsked
 
 
 class Doubler:
@@ -65,3 +65,11 @@ def refuse_to_start(log: Path) -> Any:
 def fail_to_start(log: Path) -> Any:
     """What an engine says of a model that it does not know."""
     raise ValueError("Model architectures ['X'] are not supported\nfor now")
+
+
+def stop_at_three(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """A labeler whose budget is spent after three rows."""
+    return [
+        {"id": row["id"], "twice": 2 * row["number"]} if row["number"] < 3 else NotAsked("the budget is spent")
+        for row in rows
+    ]

@@ -66,7 +66,7 @@ class RecordedLabeler(Section):
     place. A single value is a judge that was asked in one order only.
     """
     coding: dict[str, Literal["first", "second", "tie"]] = Field(
-        default_factory=lambda: {"1": "first", "2": "second", "0": "tie"}
+        default_factory=lambda: {"1": "first", "2": "second", "0": "tie", "tie": "tie"}
     )
     """What each value means."""
 

@@ -47,8 +47,10 @@ def stream_verdicts(
     A judge that was asked in one order has None for the other. `verdict` and `coding`: as in
     `truing.config.labeling.RecordedLabeler`.
 
+    A verdict that the coding does not know is left out: a judge that wrote something else has given none.
+
     Raises:
-        ConfigError: as `stream_pairs`; or a verdict that the coding does not know.
+        ConfigError: as `stream_pairs`; or neither one verdict nor two.
     """
     for item in stream_pairs(source):
         if isinstance(item, LeftOut):
@@ -62,7 +64,11 @@ def stream_verdicts(
         if any(one is None or one == "" for one in given):
             yield LeftOut(fields.where, "no verdict is recorded")
             continue
-        marks: list[Mark] = [_mark(fields, verdict, one, coding) for one in given]
+        marks: list[Mark | None] = [_mark(one, coding) for one in given]
+        if None in marks:
+            known = ", ".join(coding)
+            yield LeftOut(fields.where, f"a verdict that is none of {known} (coding: {{value: first}})")
+            continue
         one, two = marks[0], marks[1] if len(marks) == 2 else None
         # Where the canonical pair is the other way round, so are its responses and its two orders of presentation.
         yield (pair, _other(two), _other(one)) if swapped else (pair, one, two)
@@ -89,12 +95,9 @@ def _at(fields: Fields, verdict: str) -> Any:
     return cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
 
 
-def _mark(fields: Fields, verdict: str, value: object, coding: Mapping[str, Mark]) -> Mark:
-    mark = coding.get(str(value).strip())
-    if mark is None:
-        known = ", ".join(coding)
-        raise fields.wrong(verdict, f"holds {value!r}, none of {known}; say what it means (coding: {{value: first}})")
-    return mark
+def _mark(value: object, coding: Mapping[str, Mark]) -> Mark | None:
+    text = str(value).strip()
+    return coding.get(text) or coding.get(text.lower())
 
 
 def _other(mark: Mark | None) -> Mark | None:

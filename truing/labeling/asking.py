@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from truing.config.labeling import Style
-from truing.errors import ConfigError
 from truing.labeling.consensus import OrderedLogprobs, inverted, preference_from_orders
 from truing.labeling.questions import style_key
-from truing.labeling.templates import Template
+from truing.labeling.templates import Template, template_for
 from truing.records import Pair, content_id
 
 
@@ -25,10 +24,7 @@ class Asking:
         Raises:
             ConfigError: neither the domain nor `*` is there.
         """
-        found = self.templates.get(domain) or self.templates.get("*")
-        if found is None:
-            raise ConfigError(f"label.templates: has no template for domain {domain!r} and no '*'; add one of them")
-        return found
+        return self.templates[template_for({name: name for name in self.templates}, domain)]
 
     @property
     def name(self) -> str:

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from tests.tiny import BOS, END, START, save_tiny_llama, tiny_tokenizer
-from truing.data.chat import load_tokenizer, prompt_tokens
+from tests.tiny import BOS, CHAT_TEMPLATE, END, START, save_tiny_llama, tiny_tokenizer
+from truing.data.chat import Turn, conversation_tokens, load_tokenizer, prompt_tokens
 from truing.errors import ConfigError
 
 TOKENIZER = tiny_tokenizer()
@@ -80,3 +80,82 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path))
     assert str(refusal.value).startswith(f"tokenizer {tmp_path}: cannot be loaded (")
     assert str(refusal.value).endswith("); give a model folder or a Hub name")
+
+
+# --- conversations ---------------------------------------------------------------------------------------------------
+
+JUDGE, WHICH, BECAUSE = Turn("system", "Judge."), Turn("user", "Which?"), Turn("assistant", "Because.\n\n")
+EXEMPLAR = [Turn("user", "Example?"), Turn("assistant", "1")]
+
+
+def refusing(condition: str, reason: str) -> PreTrainedTokenizerFast:
+    """The tokenizer with a template that refuses conversations, as Gemma's does those with a system turn."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = f"{{% if {condition} %}}{{{{ raise_exception('{reason}') }}}}{{% endif %}}{CHAT_TEMPLATE}"
+    return tokenizer
+
+
+WITHOUT_SYSTEM = refusing("messages[0]['role'] == 'system'", "System role not supported")
+
+
+def test_a_system_turn_that_is_refused_goes_to_the_first_user_turn() -> None:
+    assert decoded(conversation_tokens(WITHOUT_SYSTEM, [JUDGE, WHICH], "Label=")) == (
+        "<|begin|><|im_start|>user\nJudge.\n\nWhich?<|im_end|>\n<|im_start|>assistant\nLabel="
+    )
+    assert decoded(conversation_tokens(WITHOUT_SYSTEM, [JUDGE, *EXEMPLAR, WHICH])) == (
+        "<|begin|><|im_start|>user\nJudge.\n\nExample?<|im_end|>\n<|im_start|>assistant\n1<|im_end|>\n"
+        "<|im_start|>user\nWhich?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    # Where there is none, nothing is moved.
+    assert conversation_tokens(WITHOUT_SYSTEM, [WHICH]) == conversation_tokens(TOKENIZER, [WHICH])
+
+
+def test_an_assistant_turn_at_the_end_is_gone_on_from() -> None:
+    assert decoded(conversation_tokens(TOKENIZER, [*EXEMPLAR, WHICH, BECAUSE], "Label=")) == (
+        "<|begin|><|im_start|>user\nExample?<|im_end|>\n<|im_start|>assistant\n1<|im_end|>\n"
+        "<|im_start|>user\nWhich?<|im_end|>\n<|im_start|>assistant\nBecause.\n\nLabel="
+    )
+    assert conversation_tokens(TOKENIZER, [WHICH, BECAUSE]) == conversation_tokens(TOKENIZER, [WHICH], BECAUSE.text)
+    told = conversation_tokens(WITHOUT_SYSTEM, [JUDGE, WHICH, BECAUSE])
+    assert decoded(told).endswith("user\nJudge.\n\nWhich?<|im_end|>\n<|im_start|>assistant\nBecause.\n\n")
+
+
+def test_a_conversation_without_a_template() -> None:
+    assert decoded(conversation_tokens(PLAIN, [JUDGE, *EXEMPLAR, WHICH, BECAUSE], "Label=")) == (
+        "<|begin|>Judge.\n\nExample?\n1\n\nWhich?\nBecause.\n\nLabel="
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "turns", "message"),
+    [
+        # A system turn that no user turn follows cannot go anywhere.
+        (WITHOUT_SYSTEM, [JUDGE, *EXEMPLAR[::-1]], "the turns system, assistant, user (System role not supported)"),
+        (WITHOUT_SYSTEM, [JUDGE], "the turns system (System role not supported)"),
+        (refusing("true", "Not\\n today"), [WHICH], "the turns user (Not today)"),
+        # What is said last counts: it is about the turns without the system's.
+        (
+            refusing("messages|length != 1", "One turn, not {}'.format(messages|length) ~ '"),
+            [JUDGE, WHICH, WHICH],
+            "the turns system, user, user (One turn, not 2)",
+        ),
+    ],
+)
+def test_turns_that_the_template_refuses(tokenizer: PreTrainedTokenizerFast, turns: list[Turn], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        conversation_tokens(tokenizer, turns)
+    assert str(error.value) == (
+        f"tokenizer: its chat template refuses {message}; use a model whose template takes them"
+    )
+
+
+exchanges = st.lists(st.builds(Turn, st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(Turn, st.just("system"), texts), max_size=1), texts, exchanges, st.just("") | texts)
+def test_a_conversation_has_one_bos(system: list[Turn], text: str, rest: list[Turn], answer: str) -> None:
+    for tokenizer in (TOKENIZER, PLAIN, WITHOUT_SYSTEM):
+        ids = conversation_tokens(tokenizer, [*system, Turn("user", text), *rest], answer)
+        assert ids[0] == tokenizer.bos_token_id
+        assert ids.count(tokenizer.bos_token_id) == 1

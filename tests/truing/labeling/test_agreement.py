@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from tests.truing.labeling.judgements import FIRST, judged, pairs, with_p
 from truing.labeling.agreement import Gate, trust_report
+from truing.labeling.calibration import before_and_after
 from truing.labeling.judged import Judged
 
 
@@ -141,3 +142,52 @@ def test_gate_weighs_flips_against_alignment() -> None:
     sample = [judged(FIRST, FIRST, criterion="coherence"), judged(criterion="coverage", human_first=False)]
     assert "criterion 'coherence'" in (Gate(0.1, 0.2, 0.0).weakest(trust_report(sample, seed=0)) or "")
     assert "criterion 'coverage'" in (Gate(0.9, 0.2, 0.0).weakest(trust_report(sample, seed=0)) or "")
+
+
+# --- asked in one order only -----------------------------------------------------------------------------------------
+
+ONE_ORDER = replace(judged(), both_orders=False)
+UNPROVEN = "The labeler was asked in one order only, so that nothing is known of its consistency."
+
+
+def test_the_gate_does_not_open_for_a_labeler_of_one_order() -> None:
+    report = trust_report([ONE_ORDER] * 3, seed=0)
+    assert Gate(min_alignment=0.0, max_flip_rate=1.0, max_unparsable=1.0).reasons(report, 0.0) == [UNPROVEN]
+    assert report.overall.alignment.value == 1.0
+    # One pair that was asked in both orders, and there is a rate to look at.
+    assert Gate(0.0, 0.0, 0.0).reasons(trust_report([ONE_ORDER, judged()], seed=0), 0.0) == []
+    (reason,) = Gate(0.0, 0.2, 0.0).reasons(trust_report([ONE_ORDER, judged(FIRST, FIRST)], seed=0), 0.0)
+    assert "in 100.0% [100.0%, 100.0%] of 1 pairs, above the allowed 20.0%." in reason
+
+
+def test_the_weakest_of_several_groups_of_one_order_has_no_flips() -> None:
+    # code is never right: a miss of .5; chat misses nothing.
+    wrong = replace(judged(domain="code", human_first=False), both_orders=False)
+    report = trust_report([ONE_ORDER, ONE_ORDER, wrong], seed=0)
+    worst = "Worst is domain 'code': aligned in 0.0% [0.0%, 0.0%] of 1 pairs."
+    assert Gate(0.5, 0.0, 0.0).reasons(report, 0.0) == [UNPROVEN, worst]
+    assert Gate(0.0, 0.0, 0.0).weakest(report) is None
+
+
+def test_rows_of_one_order_have_no_value_and_count_no_pair() -> None:
+    rows = trust_report([ONE_ORDER, judged(FIRST, FIRST, domain="code")], seed=0).as_rows()
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    for figure in ("flip rate", "same position rate"):
+        shares = {row["group"]: (row["value"], row["n"]) for row in rows if row["figure"] == figure}
+        assert shares == {"all": (1.0, 1), "chat": (None, 0), "code": (1.0, 1)}
+    assert {row["group"]: row["n"] for row in rows if row["figure"] == "alignment" and row["scope"] == "domain"} == {
+        "chat": 1,
+        "code": 1,
+    }
+
+
+def test_calibration_has_no_flip_rate_to_show_for_a_labeler_of_one_order() -> None:
+    fitted, held_out = [judged()] * 4, [ONE_ORDER] * 3
+    found = before_and_after([*fitted, *held_out], range(4), use_length=False, folds=2, seed=0)
+    assert found.flip_rate is None
+    assert "flip rate" not in {row["figure"] for row in found.as_rows()}
+    assert (found.before.alignment.n, found.changed.n) == (3, 3)
+    # Beside one that was asked in both orders, that one's. A mirrored pair is calibrated as any other.
+    mixed = before_and_after([*fitted, *held_out, judged(FIRST, FIRST)], range(4), use_length=False, folds=2, seed=0)
+    assert [(row["value"], row["n"]) for row in mixed.as_rows() if row["figure"] == "flip rate"] == [(1.0, 1)]
+    assert found.map.calibrated(ONE_ORDER) == replace(found.map.calibrated(judged()), both_orders=False)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -6,7 +7,15 @@ from hypothesis import given, settings
 from tests.truing.labeling.judgements import EVEN, FIRST, SECOND, judged, pairs, with_p
 from tests.vectors import vector
 from truing.labeling.consensus import OrderedLogprobs
-from truing.labeling.figures import alignment, calibration, calibration_error, confidence_group, figures, kappa
+from truing.labeling.figures import (
+    alignment,
+    calibration,
+    calibration_error,
+    confidence_group,
+    figures,
+    flip_rate,
+    kappa,
+)
 from truing.labeling.judged import Judged
 
 
@@ -127,6 +136,32 @@ def test_verdicts_without_probabilities_have_all_figures() -> None:
     tie = OrderedLogprobs(math.log(0.5), math.log(0.5))
     found = figures([judged(first, first), judged(tie, tie)], seed=0)
     assert (found.ties, found.flip_rate.value, found.label_mass.value) == (2, 0.5, pytest.approx(1.0))
+
+
+def test_pairs_of_one_order_say_nothing_of_position_and_order() -> None:
+    # Mirrored, such a pair seems consistent: it would halve the rates, of which half the pairs know nothing.
+    one_order = replace(judged(FIRST, SECOND, human_first=False), both_orders=False)
+    found = figures([judged(FIRST, FIRST), judged(SECOND, FIRST), one_order, one_order], seed=0)
+    assert found.flip_rate is not None
+    assert (found.flip_rate.value, found.flip_rate.n) == (0.5, 2)
+    assert found.same_position_rate is not None
+    assert (found.same_position_rate.value, found.same_position_rate.n) == (0.5, 2)
+    assert found.same_position_first is not None
+    assert (found.same_position_first.value, found.same_position_first.n) == (1.0, 1)
+    assert flip_rate([judged(FIRST, FIRST), one_order], seed=0) == flip_rate([judged(FIRST, FIRST)], seed=0)
+    # All else is about all four: a tie counts as a and agrees, the others name another than people do.
+    assert (found.alignment.value, found.alignment.n, found.ties) == (0.25, 4, 1)
+    assert (found.label_mass.n, found.mean_entropy.n, found.ece.n) == (4, 4, 4)
+
+
+def test_where_all_are_of_one_order_there_are_no_such_figures() -> None:
+    found = figures([replace(judged(), both_orders=False)] * 3, seed=0)
+    assert found.flip_rate is None
+    assert found.same_position_rate is None
+    assert found.same_position_first is None
+    assert found.position_p_value == 1.0
+    assert (found.alignment.value, found.alignment.n) == (1.0, 3)
+    assert flip_rate([], seed=0) is None
 
 
 def test_confidence_groups_share_no_border() -> None:
