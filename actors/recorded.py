@@ -1,11 +1,13 @@
 """A judge that is replayed: verdicts that somebody recorded, read through the same report as a live labeler's."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from truing.config.labeling import RecordedLabeler
 from truing.data.comparison import LeftOut, Mark, PreferenceSource
 from truing.data.unmarked import stream_verdicts
+from truing.errors import ConfigError
 from truing.labeling.asking import Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs
 from truing.records import Failed, Pair
@@ -17,13 +19,23 @@ class RecordedVerdicts:
     """Answers from a file. A recorded verdict is hard: the labels' log-probs are (0, -inf), or even for a tie."""
 
     def __init__(self, settings: RecordedLabeler) -> None:
-        """Raises ConfigError where the file cannot be read."""
+        """Raises ConfigError where the file cannot be read, or holds no verdict."""
         source = PreferenceSource(settings.path)
         self._known: dict[str, tuple[Mark | None, Mark | None]] = {}
+        reasons: Counter[str] = Counter()
         for item in stream_verdicts(source, settings.verdict, settings.coding):
-            if not isinstance(item, LeftOut):
-                pair, ab, ba = item
-                self._known[pair.id] = (ab, ba)
+            if isinstance(item, LeftOut):
+                reasons[item.reason] += 1
+                continue
+            pair, ab, ba = item
+            # The same pair again: its first marks are those that count, and so are its first verdicts.
+            self._known.setdefault(pair.id, (ab, ba))
+        if not self._known:
+            ((reason, n),) = reasons.most_common(1)
+            raise ConfigError(
+                f"{settings.path}: none of its pairs has a verdict in {settings.verdict!r}: {reason} ({n} times);"
+                " name the column (labeler.verdict) and what its values mean (labeler.coding)"
+            )
 
     def compare(self, pairs: Sequence[Pair], asking: Asking) -> list[Judgement | Failed]:
         """What was recorded of each pair (in its canonical order), whatever is asked."""

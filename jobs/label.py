@@ -14,7 +14,7 @@ from jobs.progress import console, headline, print_table
 from jobs.requests import requests
 from jobs.sample import sample
 from jobs.store import Table, write_json
-from truing.config.labeling import Cascade
+from truing.config.labeling import Cascade, EngineLabeler
 from truing.config.stages import HumanLabels, UnmarkedPairs
 from truing.data.comparison import LeftOut, PreferenceSource
 from truing.data.unmarked import stream_pairs
@@ -33,6 +33,10 @@ def label(context: Context) -> None:
     study, run = context.study, context.run
     sampled = sample(context) if study.sample is not None and study.label.pairs is None else []
     headline("Label: the AI labeler, both orders")
+    if (own := _own_model(context)) is not None:
+        console.print(
+            f"  note: the labeler ({own}) is the policy's own model, and models prefer what they wrote themselves"
+        )
     key = _key(context, [row["id"] for row in sampled])
     if (saved := run.finished("label", key)) is not None:
         _show_trust(saved)
@@ -104,6 +108,16 @@ def _measured(context: Context, folder: Path) -> tuple[dict[str, Any], dict[str,
     }
     write_json(context.run.path / "trust.json", report)
     return report, maps
+
+
+def _own_model(context: Context) -> str | None:
+    """The labeler that is the policy's own model, where it judges what that model wrote."""
+    if context.study.sample is None or context.study.label.pairs is not None:
+        return None
+    for member in context.members:
+        if isinstance(member.settings, EngineLabeler) and member.settings.model.path == context.start_folder:
+            return member.name
+    return None
 
 
 def _show_trust(found: Mapping[str, Any]) -> None:
@@ -181,7 +195,8 @@ def _passes(labelled: Consulted | None) -> list[dict[str, Any]]:
     return [
         {
             "labeler": name, "asked": one.ledger.total, "answered": one.ledger.answered, "failed": one.ledger.failed,
-            "same again": one.ledger.again, "retried": one.ledger.retried, **asdict(one.usage), "reasons": one.reasons.most_common(3),
+            "same again": one.ledger.again, "retried": one.ledger.retried, **asdict(one.usage),
+            "reasons": one.reasons.most_common(3),
         }
         for name, one in (labelled.passes if labelled else {}).items()
     ]  # fmt: skip

@@ -100,7 +100,39 @@ def test_a_pair_that_is_not_there_fails_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verdict", [None, "", "A", ["1", None], ["1", "A"]])
 def test_a_pair_without_a_verdict_fails(tmp_path: Path, verdict: object) -> None:
-    assert judge(tmp_path, verdict).compare([WHY, HOW], BETTER) == [UNKNOWN] * 2
+    rows = [
+        {"prompt": "Why?", "first": "A", "second": "B", "judge": verdict},
+        {"prompt": "How?", "first": "A", "second": "B", "judge": ["1", "1"]},
+    ]
+    path = tmp_path / "set.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recorded = RecordedVerdicts(RecordedLabeler(path=str(path), verdict="judge"))
+    assert recorded.compare([WHY, HOW], BETTER) == [UNKNOWN, Judgement(SECOND, FIRST)]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "reason"),
+    [
+        ("A", "judge", "a verdict that is none of 1, 2, 0, tie (coding: {value: first})"),
+        ("1", "jugde", "no verdict is recorded"),
+    ],
+)
+def test_a_file_without_any_verdict_is_refused(tmp_path: Path, said: str, verdict: str, reason: str) -> None:
+    """A wrong coding, a misspelt column: not a failure of every pair, but one line before anything is asked."""
+    with pytest.raises(ConfigError) as error:
+        judge(tmp_path, said, verdict=verdict)
+    assert str(error.value) == (
+        f"{tmp_path / 'set.jsonl'}: none of its pairs has a verdict in {verdict!r}: {reason} (2 times);"
+        " name the column (labeler.verdict) and what its values mean (labeler.coding)"
+    )
+
+
+def test_numbers_and_columns_with_dots(tmp_path: Path) -> None:
+    assert judge(tmp_path, [1.0, 2.0]).compare([WHY], BETTER) == [Judgement(FIRST, FIRST)]
+    path = tmp_path / "dotted.jsonl"
+    path.write_text(json.dumps({"prompt": "Why?", "first": "A", "second": "B", "gpt-3.5": "2"}) + "\n")
+    recorded = RecordedVerdicts(RecordedLabeler(path=str(path), verdict="gpt-3.5"))
+    assert recorded.compare([WHY], BETTER) == [Judgement(SECOND, FIRST, both_orders=False)]
 
 
 def test_a_coding_and_a_key_of_ones_own(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.jobs.drive import Outcome, truing
+from tests.jobs.drive import ROOT, Outcome, truing
 from tests.shared import shared_data
+from truing.config.load import load_study
 from truing.records import canonical_pair
 
 GPT4, CHATGPT = "judges.GPT-4/Vanilla", "judges.ChatGPT/Vanilla"
@@ -213,3 +214,45 @@ def test_a_cascade_asks_the_second_where_the_first_is_unsure(cascade: Study, llm
     assert (found["n"], found["value"]) == (n, pytest.approx(right / n))
     # The first one is asked about all pairs, also those of which nothing is recorded.
     assert cascade.set["asked"] == cascade.set["pairs"] + unsure
+
+
+# --- a live labeler, asked in two ways ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, tiny: str) -> Study:
+    """configs/smoke/agreement.yaml on the tiny model: at once, and with exemplars and a rationale."""
+    storage = tmp_path_factory.mktemp("live")
+    recipe = str(ROOT / "configs" / "smoke" / "agreement.yaml")
+    outcome = truing(storage, "label", recipe, f"storage={storage}", f"labeler.model.path={tiny}")
+    return Study(outcome.expect(0), storage / "smoke-agreement")
+
+
+def test_each_way_of_asking_has_its_figures(live: Study) -> None:
+    ways = [one["asking"] for one in live.set["trust"]]
+    assert ways == ["base, no exemplars, no rationale", "detailed, 2 exemplars, 1 rationale"]
+    assert [live.figure("alignment", labeler=i)["n"] for i in (0, 1)] == [24, 24]
+    assert set(live.set["calibration"]) == set(ways)
+
+
+def test_the_wording_s_spread_is_measured_on_common_pairs(live: Study) -> None:
+    wording = {(row["group"], row["figure"]): row for row in live.set["wording"]}
+    values = [wording[one["asking"], "alignment"]["value"] for one in live.set["trust"]]
+    assert wording["all", "lowest alignment"]["value"] == min(values)
+    assert wording["all", "highest alignment"]["value"] == max(values)
+
+
+def test_rationales_are_kept_with_the_label(live: Study) -> None:
+    import pyarrow.parquet as pq
+
+    parts = (path for path in live.folder.glob("agreement/demo/*/*.parquet") if "." not in path.parent.name)
+    labels = [row for path in parts for row in pq.read_table(path).to_pylist()]
+    assert len(labels) == 48
+    assert {len(row["rationales_ab"]) for row in labels if "1 rationale" in row["asking"]} == {1}
+    assert {len(row["rationales_ab"]) for row in labels if "no rationale" in row["asking"]} == {0}
+
+
+def test_one_file_on_the_command_line_is_one_set() -> None:
+    study = load_study(ROOT / "configs" / "agreement.yaml", ["agreement=human.jsonl"])
+    assert study.agreement is not None
+    assert [one.path for one in study.agreement.sets] == ["human.jsonl"]

@@ -1,12 +1,15 @@
 """Pairs without a look at what people said of them: to be labelled, or beside the verdicts that a judge left on them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
-from truing.data.comparison import Fields, LeftOut, Mark, PreferenceSource
+from truing.data.comparison import UNLIKE, Fields, LeftOut, Mark, PreferenceSource
+from truing.data.conversations import ASSISTANT, split_transcripts
 from truing.data.rows import numbered_rows
 from truing.errors import ConfigError
 from truing.records import Pair, Row, canonical_pair
+
+PROMPTS = ("prompt", "instruction", "question", "input")
 
 RESPONSES = (
     ("first", "second"), ("chosen", "rejected"), ("response_1", "response_2"), ("response_a", "response_b"),
@@ -25,7 +28,7 @@ def stream_pairs(source: PreferenceSource) -> Iterator[tuple[Fields, Pair, bool]
     for where, row in numbered_rows(source.path):
         columns = _columns(row, where, source) if columns is None else columns
         fields = Fields(row, where, source)
-        parts = fields.sides(columns[0], columns[1])
+        parts = _sides(fields, *columns)
         if isinstance(parts, LeftOut):
             yield parts
             continue
@@ -74,6 +77,15 @@ def stream_verdicts(
         yield (pair, _other(two), _other(one)) if swapped else (pair, one, two)
 
 
+def _sides(fields: Fields, first: str, second: str) -> tuple[str, str, str] | LeftOut:
+    """(prompt, response, response); transcripts of hh-rlhf hold their prompt themselves."""
+    one, two = fields.row.get(first), fields.row.get(second)
+    prompted = any(fields.row.get(name) is not None for name in PROMPTS) or "prompt" in fields.source.columns
+    if prompted or not (isinstance(one, str) and isinstance(two, str) and ASSISTANT in one):
+        return fields.sides(first, second)
+    return split_transcripts(one, two) or LeftOut(fields.where, UNLIKE)
+
+
 def _columns(row: Row, where: str, source: PreferenceSource) -> tuple[str, str]:
     if "first" in source.columns or "second" in source.columns:
         return source.columns.get("first", "first"), source.columns.get("second", "second")
@@ -86,17 +98,17 @@ def _columns(row: Row, where: str, source: PreferenceSource) -> tuple[str, str]:
     )
 
 
-def _at(fields: Fields, verdict: str) -> Any:
+def _at(fields: Fields, verdict: str) -> object:
     """The value in a column, or under a key of the objects in a column (`judges.GPT-4/Vanilla`)."""
+    if verdict in fields.row:
+        return fields.row[verdict]
     column, _, key = verdict.partition(".")
-    value = fields.row.get(column)
-    if not key:
-        return value
-    return cast("dict[str, Any]", value).get(key) if isinstance(value, dict) else None
+    value: object = fields.row.get(column)
+    return cast("dict[str, object]", value).get(key) if isinstance(value, dict) else None
 
 
 def _mark(value: object, coding: Mapping[str, Mark]) -> Mark | None:
-    text = str(value).strip()
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return coding.get(text) or coding.get(text.lower())
 
 
