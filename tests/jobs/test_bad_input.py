@@ -92,7 +92,10 @@ def test_no_prompt_is_left_to_train_on(cli: Call, small: list[str], tmp_path: Pa
 def test_a_pair_without_its_prompt(cli: Call, small: list[str], tmp_path: Path):
     path = write_lines(tmp_path / "pairs.jsonl", [{"chosen": "yes", "rejected": "no"}])
     done = cli("label", str(LEARN), *small, f"storage={tmp_path / 'runs'}", f"label.marked.path={path}")
-    assert one_line(done, 2) == f"{path}, row 1: has no 'prompt'; give it as a non-empty string, or remove the row"
+    assert one_line(done, 2) == (
+        f"{path}, row 1: 'prompt' is not text; give text there, name the right column (columns: {{noun: column}}),"
+        " or remove the row"
+    )
 
 
 def test_preferences_that_are_not_there(cli: Call, small: list[str], tmp_path: Path):
