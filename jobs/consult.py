@@ -13,7 +13,7 @@ from typing import Any
 from actors.group import fetch
 from jobs.context import Context
 from jobs.labelers import LABELS, Member, compare, members, pool, request
-from jobs.requests import Ledger, standing, write_requests
+from jobs.requests import Ledger, requested, standing, write_requests
 from jobs.store import Table
 from jobs.sweep import Swept, sweep_requests
 from truing.config.labeling import Cascade, Ensemble
@@ -29,7 +29,7 @@ Judgements = Mapping[tuple[str, str], Judgement]
 """By pair and name of the asking."""
 
 NUMBERS = (
-    "pair", "asking", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba", "both_orders",
+    "id", "pair", "asking", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba", "both_orders",
 )  # fmt: skip
 
 
@@ -120,8 +120,12 @@ def _unsure(pairs: Pairs, first: Table, below: float) -> Iterator[tuple[Pair, Ro
 
 
 def stored(table: Table) -> dict[tuple[str, str], Judgement]:
-    """One labeler's judgements; of the stored labels only numbers and ids are read."""
-    return {(row["pair"], row["asking"]): judgement(row) for row in table.read(NUMBERS)}
+    """One labeler's judgements of what its last pass asked; of the stored labels only numbers and ids are read.
+
+    The table also holds what was asked before, with another template under the same name, say: that is not looked at.
+    """
+    asked = requested(table)
+    return {(row["pair"], row["asking"]): judgement(row) for row in table.read(NUMBERS) if row["id"] in asked}
 
 
 def judgement(row: Row) -> Judgement:

@@ -13,6 +13,7 @@ from actors.labeler import Labeler
 from truing.config.serving import Serve
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking, Judgement
+from truing.labeling.consensus import flips
 from truing.records import Failed, NotAsked, Pair, Unparsable, content_id
 
 app = FastAPI(title="Truing labeler", docs_url=None, redoc_url=None)
@@ -108,7 +109,7 @@ class Endpoint:
         return Preference(
             p_first=p,
             preferred="tie" if p == 0.5 else "first" if p > 0.5 else "second",
-            flips=found.ab.winner == found.ba.winner,
+            flips=flips(found.ab, found.ba),
             logprobs_as_given=(_number(found.ab.first), _number(found.ab.second)),
             logprobs_swapped=(_number(found.ba.first), _number(found.ba.second)),
         )

@@ -133,8 +133,8 @@ def _gate(context: Context, found: Mapping[str, Any]) -> None:
         console.print(f"  gate: {reason}")
     if reasons and context.study.label.gate.on_failure == "stop":
         raise GateClosed(
-            f"label: the labeler misses its gate ({reasons[0]}); give another labeler or templates, calibrate it"
-            " (label.calibration), or set label.gate.on_failure=warn to train on its labels all the same"
+            f"label: the labeler misses its gate ({reasons[0]}); give another labeler or templates, or set"
+            " label.gate.on_failure=warn to train on its labels all the same"
         )
     if reasons:
         console.print(

@@ -83,10 +83,15 @@ def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
 
 def standing(table: Table, ledger: Ledger) -> Ledger:
     """How the pass stands now. Only ids are read."""
-    asked = {row["id"] for path in shards(table) for row in pq.read_table(path, columns=["id"]).to_pylist()}
+    asked = requested(table)
     stored, dead = table.ids(), table.dead_letters.ids()
     failed = ledger.total - len(asked) + len(asked & (dead - stored))
     return Ledger(ledger.total, len(asked & stored), failed, ledger.again, _retried(table, stored | dead))
+
+
+def requested(table: Table) -> set[str]:
+    """Ids of the requests of the last pass."""
+    return {row["id"] for path in shards(table) for row in pq.read_table(path, columns=["id"]).to_pylist()}
 
 
 def requests(table: Table) -> Iterator[Row]:

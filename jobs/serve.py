@@ -17,8 +17,10 @@ from jobs.http import Endpoint
 from jobs.labelers import online
 from jobs.progress import console
 from trainers.roles import labeler_needs
+from truing.config.labeling import Style
 from truing.config.serving import Serve
 from truing.config.study import Study
+from truing.errors import ConfigError
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 
@@ -35,7 +37,12 @@ def run_serve(study: Study) -> None:
     settings = online(study.labeler, "serve")
     label = study.label
     served = askings([label.templates], [label.style], label.criteria[:1], tuple(label.templates))
-    scored = Asking({"*": load_template(study.serve.score_template)}, label.style)
+    template = load_template(study.serve.score_template)
+    if template.asks_for != "score" or template.steps:
+        raise ConfigError(
+            f"serve.score_template: {template.name!r} does not ask for a score at once; give one that does, such as score"
+        )
+    scored = Asking({"*": template}, Style())
     if study.serve.host not in LOOPBACK:
         console.print(
             f"  warning: {study.serve.host} can be reached from other machines and asks for no key;"

@@ -13,7 +13,7 @@ from truing.data.comparison import Mark
 from truing.labeling.agreement import Row as Figure
 from truing.labeling.agreement import TrustReport, trust_report
 from truing.labeling.asking import Asking
-from truing.labeling.calibration import BeforeAfter, LogisticMap, before_and_after, fit, split_by_id
+from truing.labeling.calibration import BeforeAfter, before_and_after, split_by_id
 from truing.labeling.concordance import kendalls_w, prompt_sensitivity
 from truing.labeling.judged import Judged
 from truing.records import content_id
@@ -110,18 +110,6 @@ def calibrated(
     if len(chosen) < settings.folds or len(chosen) == len(pairs):
         return None
     return before_and_after(pairs, chosen, use_length=settings.length, folds=settings.folds, seed=seed)
-
-
-def final_map(
-    marked: Sequence[Marked], known: Judgements, name: str, asking: Asking, settings: Calibration, seed: int
-) -> LogisticMap | None:
-    """The map that the labels are used through: fitted on the same share of the prompts that the figures name."""
-    some = [mark for mark in marked if mark.human != "tie" and (mark.pair, name) in known]
-    chosen = set(split_by_id([mark.prompt for mark in some], settings.share))
-    pairs = [pair for i, pair in enumerate(judged(some, known, name, asking)) if i in chosen]
-    if len(pairs) < settings.folds:
-        return None
-    return fit(pairs, use_length=settings.length, folds=settings.folds, seed=seed)
 
 
 def wording(marked: Sequence[Marked], known: Judgements, askings: Mapping[str, Asking], seed: int) -> list[Figure]:

@@ -78,15 +78,12 @@ class Worker:
         self._name = uuid.uuid4().hex
         self._stopped = False
         self._subject: Any = None
-        try:
-            self._subject = self._thread.submit(make).result()
-        except TruingError as fault:
-            self._stop(fault)
-        except Exception as error:
-            # What an engine says of a model that it cannot load; the worker's log has the whole of it.
-            logging.getLogger(__name__).exception("the actor cannot be started")
-            lost = Failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
-            self._stop(ActorDied(f"worker: cannot be started ({lost.reason}); give a model that the engine can load"))
+        making = self._thread.submit(make)
+        error = making.exception()
+        if error is None:
+            self._subject = making.result()
+        else:
+            self._stop(error if isinstance(error, TruingError) else _not_started(error))
 
     def __call__(self, batch: Any) -> Any:
         """Answer one batch of requests (a pyarrow table of `id` and `row`); a table of the answers, one row each."""
@@ -131,3 +128,10 @@ class Worker:
 
         self._stopped = True
         ray.get(self._tally.stop.remote(type(fault).__name__, str(fault)))
+
+
+def _not_started(error: BaseException) -> ActorDied:
+    """What an engine says of a model that it cannot load, in one line; the worker's log has the whole of it."""
+    logging.getLogger(__name__).error("the actor cannot be started", exc_info=error)
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ActorDied(f"worker: cannot be started ({said}); give a model that the engine can load")

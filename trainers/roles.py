@@ -126,19 +126,21 @@ class Roles:
             return Part(part.kind, part.weight, group, model_scores)
         if isinstance(part, AiScorePart):
             labeler, steps = self._labelers[part_name(part)]
-            count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1
-            make = partial(open_labeler, labeler, count)
-            group = self._started("labeler", count, make, labeler_needs(labeler, self._cluster))
             options: dict[str, object] = {"asking": score_asking(part), "steps": steps}
-            if part.serve is not None:
-                needs = labeler_needs(labeler, self._cluster)
-                served = ServedLabelers(f"truing-{part.kind}", labeler, part.serve, needs)
-                self.groups.append(served)
-                return Part(part.kind, part.weight, served, labeler_scores, options)
-            return Part(part.kind, part.weight, group, labeler_scores, options)
+            return Part(part.kind, part.weight, self._labeler(part, labeler), labeler_scores, options)
         if isinstance(part, FinishedPart):
             return Part(part.kind, part.weight, self.engines, finished_scores)
         return Part(part_name(part), part.weight, self.engines, pattern_scores, {"pattern": part.pattern})
+
+    def _labeler(self, part: AiScorePart, labeler: Online) -> ActorGroup[Any] | ServedLabelers:
+        """Actors of a fixed number, or served replicas."""
+        needs = labeler_needs(labeler, self._cluster)
+        if part.serve is not None:
+            served = ServedLabelers(f"truing-{part.kind}", labeler, part.serve, needs)
+            self.groups.append(served)
+            return served
+        count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1
+        return self._started("labeler", count, partial(open_labeler, labeler, count), needs)
 
     def _probe(self) -> Probe:
         tokenizer = load_tokenizer(self._folders.start, self._model.revision)

@@ -56,6 +56,12 @@ def preference_from_orders(ab: OrderedLogprobs, ba: OrderedLogprobs) -> float:
     return stronger if lean >= 0 else 1 - stronger
 
 
+def flips(ab: OrderedLogprobs, ba: OrderedLogprobs) -> bool:
+    """The verdict (a, b or neither) changes with the order: a place wins twice, or exactly one order is a dead heat."""
+    opposite: Mapping[Position | None, Position | None] = {"first": "second", "second": "first", None: None}
+    return ab.winner != opposite[ba.winner]
+
+
 def inverted(p: float) -> float:
     """P(a preferred) from P(a named), for a template that asks for the worse one (harmlessness: "more harmful")."""
     return 1 - p

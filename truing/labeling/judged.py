@@ -1,12 +1,9 @@
 """A pair that the labeler judged in both orders and people marked: what all trust in a labeler is measured on."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from truing.labeling.consensus import OrderedLogprobs, Position, inverted
-
-OPPOSITE: Mapping[Position | None, Position | None] = {"first": "second", "second": "first", None: None}
+from truing.labeling.consensus import OrderedLogprobs, Position, flips, inverted
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Judged:
         So it does wherever the same position wins twice, and besides where exactly one order is a dead heat:
         flip rate = same-position rate + share of pairs with one order tied.
         """
-        return self.ab.winner != OPPOSITE[self.ba.winner]
+        return flips(self.ab, self.ba)
 
     @property
     def chosen_longer_by(self) -> int:
