@@ -1,4 +1,4 @@
-"""Prompts and marked pairs from JSON Lines. Every refusal names the file, the row and the remedy."""
+"""Prompts from JSON Lines. Every refusal names the file, the row and the remedy."""
 
 import codecs
 from importlib import resources
@@ -70,19 +70,3 @@ def split_holdout(prompts: list[Prompt], holdout: int) -> tuple[list[Prompt], li
     ranked = sorted(known, key=lambda p: content_id("holdout", p.id))
     held = {p.id for p in ranked[:holdout]}
     return [p for p in known if p.id not in held], [p for p in known if p.id in held]
-
-
-def load_marked(path: str) -> list[Row]:
-    """Marked pairs: `id`, `prompt`, `chosen`, `rejected`, `domain`; the same pair twice is kept once.
-
-    Raises:
-        ConfigError: as `read_rows`; one id for two pairs.
-    """
-    pairs: dict[str, Row] = {}
-    for row in read_rows(path, "pairs.jsonl", ("prompt", "chosen", "rejected")):
-        texts = {key: str(row[key]) for key in ("prompt", "chosen", "rejected")}
-        key = str(row.get("id") or content_id(*texts.values()))
-        pair = {"id": key, **texts, "domain": str(row.get("domain") or "default")}
-        if any(pairs.setdefault(key, pair)[part] != text for part, text in texts.items()):
-            raise ConfigError(f"{path}: id {key!r} names two different pairs; give each its own id")
-    return list(pairs.values())

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from truing.data.loaders import SPLITS, load_marked, load_prompts, read_rows, split_holdout
+from truing.data.loaders import SPLITS, load_prompts, read_rows, split_holdout
 from truing.errors import ConfigError
-from truing.records import Prompt, content_id
+from truing.records import Prompt, Row, content_id
 
 GOOD = b'{"text": "Why is the sky blue?"}\n'
-PAIR = {"prompt": "Say hello.", "chosen": "Hello!", "rejected": "No."}
 
 
 def prompts_file(folder: Path, *rows: object) -> str:
@@ -53,14 +52,6 @@ def test_the_same_text_is_kept_once_whatever_its_ids(tmp_path: Path) -> None:
     assert [(p.id, p.split) for p in load_prompts(prompts_file(tmp_path, *rows))] == [
         (content_id("A"), "id"),
         (content_id("B"), "id"),
-    ]
-
-
-def test_marked_pairs_have_ids_and_domains(tmp_path: Path) -> None:
-    path = prompts_file(tmp_path, PAIR, PAIR, {**PAIR, "id": "x", "domain": "poems", "note": "kept out"})
-    assert load_marked(path) == [
-        {"id": content_id(*PAIR.values()), **PAIR, "domain": "default"},
-        {"id": "x", **PAIR, "domain": "poems"},
     ]
 
 
@@ -117,18 +108,6 @@ def test_one_id_for_two_prompts(tmp_path: Path) -> None:
     assert refusal(load_prompts, path) == f"{path}: id 'a' names two different prompts; give each its own id"
 
 
-def test_one_id_for_two_pairs(tmp_path: Path) -> None:
-    path = prompts_file(tmp_path, {**PAIR, "id": "a"}, {**PAIR, "id": "a", "rejected": "Go away."})
-    assert refusal(load_marked, path) == f"{path}: id 'a' names two different pairs; give each its own id"
-
-
-@pytest.mark.parametrize("key", ["prompt", "chosen", "rejected"])
-def test_a_pair_without_one_of_its_texts(tmp_path: Path, key: str) -> None:
-    path = prompts_file(tmp_path, PAIR, {**PAIR, key: ""})
-    found = refusal(load_marked, path)
-    assert found == f"{path}, row 2: has no {key!r}; give it as a non-empty string, or remove the row"
-
-
 # --- the holdout ---------------------------------------------------------------------------------
 
 
@@ -176,10 +155,13 @@ def test_the_embedded_prompts_cover_domains_and_splits() -> None:
     assert len(split_holdout(found, 24)[0]) >= 48
 
 
+def embedded_pairs() -> list[Row]:
+    return read_rows("demo", "pairs.jsonl", ("id", "domain", "prompt", "chosen", "rejected"))
+
+
 def test_the_embedded_pairs_are_complete() -> None:
-    pairs = load_marked("demo")
-    rows = read_rows("demo", "pairs.jsonl", ("id", "domain", "prompt", "chosen", "rejected"))
-    assert len(pairs) == len(rows) >= 60
+    pairs = embedded_pairs()
+    assert len({pair["id"] for pair in pairs}) == len(pairs) >= 60
     assert {pair["domain"] for pair in pairs} == {prompt.domain for prompt in load_prompts("demo")}
     assert all(pair["chosen"].strip() != pair["rejected"].strip() for pair in pairs)
 
@@ -191,12 +173,12 @@ def test_no_embedded_pair_asks_an_embedded_prompt() -> None:
         return {" ".join(words)} | {" ".join(words[i : i + 13]) for i in range(len(words) - 12)}
 
     texts = [runs(prompt.text) for prompt in load_prompts("demo")]
-    asked = [runs(pair["prompt"]) for pair in load_marked("demo")]
+    asked = [runs(pair["prompt"]) for pair in embedded_pairs()]
     assert not set.union(*texts) & set.union(*asked)
     assert runs("one two") & runs("One  two")
 
 
 def test_the_better_embedded_answer_is_not_given_away_by_its_length() -> None:
-    pairs = load_marked("demo")
+    pairs = embedded_pairs()
     longer = sum(len(pair["chosen"]) > len(pair["rejected"]) for pair in pairs) / len(pairs)
     assert 0.4 <= longer <= 0.6
