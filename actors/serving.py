@@ -101,5 +101,6 @@ class ServedLabelers:
         return Pending(tuple(refs), sizes, f"{self._name}: served", self._needs.call_deadline)
 
     def close(self) -> None:
-        """End the replicas."""
+        """End the replicas, and the thread that measures this caller's requests: it would outlive the cluster."""
+        self._handle.shutdown()
         serve.delete(self._name)

@@ -107,6 +107,8 @@ def main() -> None:
     """Run; turn every fault that has a remedy into one line and an exit code."""
     from truing.errors import TruingError
 
+    # A cluster is started by `connect` alone, never by a stray call after its end.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     # Set, not inherited: a script's background job is started with SIGINT ignored.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -8,6 +8,8 @@ import pytest
 # Before anything that reads them is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# Whoever wants a cluster starts it: a thread that is left over from a test must not.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 # Two threads that wait for each other at every tiny operation are slower than one, on a busy machine a hundred times.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -1,4 +1,4 @@
-"""The endpoint as judge against a real `vllm serve` on loopback, compared with transformers."""
+"""The endpoint as judge against a real vLLM server on loopback, compared with transformers."""
 
 import os
 import subprocess
@@ -51,7 +51,8 @@ def url(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "block-size": "32",
         "generation-config": "vllm",
     }
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", tiny, "--enforce-eager"]
+    # What `vllm serve` runs. The command itself asks for the version of a package `vllm`, which the CPU build is not.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", tiny, "--enforce-eager"]
     command += [word for name, value in options.items() for word in (f"--{name}", value)]
     log = tmp_path_factory.mktemp("serve") / "log"
     environment = os.environ | engine_environment(Engine(cpus=1, dtype="float32"))
