@@ -43,7 +43,7 @@ class RecordedVerdicts:
 
     def _judgement(self, pair: Pair, asking: Asking) -> Judgement | Failed:
         ab, ba = self._known.get(pair.id, (None, None))
-        worse = asking.template(pair.domain).asks_for == "worse"
+        worse = asking.asks_for_worse(pair.domain)
         one = None if ab is None else _ordered(ab, shown_first="first", names_worse=worse)
         two = None if ba is None else _ordered(ba, shown_first="second", names_worse=worse)
         if one is not None and two is not None:

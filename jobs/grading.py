@@ -12,7 +12,6 @@ from jobs.context import Context
 from jobs.labelers import member, online
 from jobs.labelers import pool as labeler_pool
 from jobs.models import fingerprint
-from jobs.preferences import p_first
 from jobs.steps import evaluation_steps
 from jobs.sweep import Pool, sweep
 from trainers.roles import score_asking, worker_needs
@@ -120,7 +119,7 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
     for name, prompt, pair, swapped in games:
         found = known.get((pair.id, asked_as))
         if found is not None:
-            p = p_first(found, asking, pair.domain, 0, None)
+            p = found.p_first(asks_for_worse=asking.asks_for_worse(pair.domain))
             wins[name].setdefault(prompt, []).append(0.5 if p == 0.5 else float((p > 0.5) != swapped))
     return wins
 

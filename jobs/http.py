@@ -101,7 +101,7 @@ class Endpoint:
         pair = Pair(content_id(body.prompt, body.first, body.second), body.prompt, body.first, body.second, body.domain)
         asking = next(iter(self._askings.values()))
         try:
-            worse = asking.template(body.domain).asks_for == "worse"
+            worse = asking.asks_for_worse(body.domain)
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
         found: Judgement = await self._ask(compare_some, (pair, asking))

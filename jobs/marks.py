@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import chain
 from typing import Literal, cast
 
 from truing.config.stages import HumanLabels, MarkedPairs, UnmarkedPairs
@@ -56,36 +57,39 @@ def survey(labels: Sequence[HumanLabels]) -> Survey:
     Raises:
         ConfigError: a source that cannot be read, or a broken row; names row and remedy.
     """
-    domains: set[str] = set()
-    left_out: Counter[str] = Counter()
-    pairs = ties = 0
-    key = content_id("survey", [one.model_dump(mode="json") for one in labels])
-    for one in labels:
-        for item in stream_preferences(source_of(one)):
-            if isinstance(item, LeftOut):
-                left_out[item.reason] += 1
-                continue
-            pairs, ties = pairs + 1, ties + (item.human == "tie")
-            domains.add(item.domain)
-            key = content_id(key, item.id, item.human)
-    return Survey(pairs, ties, tuple(sorted(domains)), dict(left_out), key)
+
+    def seen() -> Iterator[tuple[str, str, Mark] | LeftOut]:
+        for item in chain.from_iterable(stream_preferences(source_of(one)) for one in labels):
+            yield item if isinstance(item, LeftOut) else (item.id, item.domain, item.human)
+
+    return _survey(seen(), [one.model_dump(mode="json") for one in labels])
 
 
 def survey_unmarked(pairs: UnmarkedPairs) -> Survey:
     """The same of pairs that are to be labelled."""
+
+    def seen() -> Iterator[tuple[str, str, None] | LeftOut]:
+        for item in stream_pairs(PreferenceSource(pairs.path, columns=pairs.columns, domain=pairs.domain)):
+            yield item if isinstance(item, LeftOut) else (item[1].id, item[1].domain, None)
+
+    return _survey(seen(), pairs.model_dump(mode="json"))
+
+
+def _survey(seen: Iterator[tuple[str, str, Mark | None] | LeftOut], settings: object) -> Survey:
+    """What comes by: ids, domains and marks of the pairs, and the comparisons that cannot be used."""
     domains: set[str] = set()
     left_out: Counter[str] = Counter()
-    count = 0
-    key = content_id("survey", pairs.model_dump(mode="json"))
-    for item in stream_pairs(PreferenceSource(pairs.path, columns=pairs.columns, domain=pairs.domain)):
+    pairs = ties = 0
+    key = content_id("survey", settings)
+    for item in seen:
         if isinstance(item, LeftOut):
             left_out[item.reason] += 1
             continue
-        _, pair, _ = item
-        count += 1
-        domains.add(pair.domain)
-        key = content_id(key, pair.id)
-    return Survey(count, 0, tuple(sorted(domains)), dict(left_out), key)
+        name, domain, human = item
+        pairs, ties = pairs + 1, ties + (human == "tie")
+        domains.add(domain)
+        key = content_id(key, name, human)
+    return Survey(pairs, ties, tuple(sorted(domains)), dict(left_out), key)
 
 
 def load(labels: Sequence[HumanLabels]) -> tuple[list[MarkedPair], list[ImportReport]]:

@@ -85,7 +85,7 @@ def _labelled(
         seen.add(row["pair"])
         found = {name: known[row["pair"], name] for name in askings}
         gap = len(row["first"]) - len(row["second"])
-        p = fmean(p_first(one, askings[name], row["domain"], gap, maps.get(name)) for name, one in found.items())
+        p = fmean(_p_first(one, askings[name], row["domain"], gap, maps.get(name)) for name, one in found.items())
         template = next(iter(askings.values())).template(row["domain"]).hash
         yield _row(row, p, 1.0, "ai", labeler_id, template) | (_raw(*found.values()) if len(found) == 1 else {})
 
@@ -99,9 +99,9 @@ def _marked(sources: Sequence[HumanLabels]) -> Iterator[Row]:
         yield _row(row, P_HUMAN[question.human], question.weight, "marked", f"people, {question.source}", None)
 
 
-def p_first(found: Judgement, asking: Asking, domain: str, longer_by: int, calibration: LogisticMap | None) -> float:
+def _p_first(found: Judgement, asking: Asking, domain: str, longer_by: int, calibration: LogisticMap | None) -> float:
     """P(first response preferred): the two orders' mean, or through the calibration map."""
-    worse = asking.template(domain).asks_for == "worse"
+    worse = asking.asks_for_worse(domain)
     if calibration is None:
         return found.p_first(asks_for_worse=worse)
     return calibration.apply(found.ab, found.ba, longer_by, asks_for_worse=worse)

@@ -72,7 +72,7 @@ def judged(marked: Sequence[Marked], known: Judgements, name: str, asking: Askin
         found = known.get((mark.pair, name))
         if found is None or mark.human == "tie":
             continue
-        worse = asking.template(mark.domain).asks_for == "worse"
+        worse = asking.asks_for_worse(mark.domain)
         pairs.append(
             Judged(
                 found.p_first(asks_for_worse=worse), found.ab, found.ba, mark.human == "first", mark.domain,

@@ -26,6 +26,10 @@ class Asking:
         """
         return self.templates[template_for({name: name for name in self.templates}, domain)]
 
+    def asks_for_worse(self, domain: str) -> bool:
+        """Whether the template of a domain asks which response is worse: its labels are then inverted."""
+        return self.template(domain).asks_for == "worse"
+
     @property
     def name(self) -> str:
         """A short name for tables: preamble, exemplars, rationales, criterion and, where there is one, the template."""
