@@ -4,6 +4,7 @@ import email.utils
 import math
 import os
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ LARGEST_REPLY = 8 * 2**20
 """Bytes of a reply that are read."""
 TURN_TOKENS = 128
 """More tokens than any chat template spends on the frame of one turn."""
+TOO_LONG = re.compile(r"context.length|maximum.{0,20}length|longer than|too (long|large|many tokens)", re.IGNORECASE)
+"""How servers say that a question does not fit, beside HTTP 413."""
 
 
 class Message(TypedDict):
@@ -86,13 +89,20 @@ class Completion(BaseModel):
 class Fault:
     """A request that brought no completion.
 
-    `passing`: the same request may fare better later. `refused`: the server understood it and will not have it.
-    `fatal`: no other request can fare better. `wait`: seconds that the server asks for.
+    `passing`: the same request may fare better later. `unfit`: it is too long for the model. `refused`: the server
+    understood it and will not have it. `fatal`: no other request can fare better. `wait`: seconds that the server asks
+    for.
     """
 
     reason: str
-    kind: Literal["passing", "refused", "fatal", "nonsense"]
+    kind: Literal["passing", "unfit", "refused", "fatal", "nonsense"]
     wait: float = 0.0
+
+
+CAUSES: dict[str, Literal["question", "answerer", "passing"]] = {
+    "passing": "passing", "unfit": "question", "refused": "answerer", "nonsense": "answerer",
+}  # fmt: skip
+"""Whose fault a question is that was given up, by kind of fault."""
 
 
 class ChatClient:
@@ -119,10 +129,12 @@ class ChatClient:
         most = self._spending.cost(prompt, max_tokens)
         if not self._spending.reserve(most):
             return NotAsked(str(self._spending.stopped))
+        used = Tokens(prompt_tokens=0)
         try:
             found = self._attempts(body)
+            used = (found.usage if isinstance(found, Completion) else None) or used
         finally:
-            self._spending.release(most)
+            self._spending.settle(most, used.prompt_tokens, used.completion_tokens)
         return found
 
     def close(self) -> None:
@@ -143,8 +155,8 @@ class ChatClient:
                 self._spending.stop(self._fatal(found))
                 break
             if found.kind != "passing" or attempt + 1 == tries or found.wait > LONGEST_RETRY_AFTER:
-                self._spending.failed(found.reason, refused=found.kind == "refused")
-                return Failed(f"endpoint: {found.reason} (attempt {attempt + 1} of {tries})")
+                self._spending.failed(found.reason, refused=found.kind in ("unfit", "refused"))
+                return Failed(f"endpoint: {found.reason} (attempt {attempt + 1} of {tries})", CAUSES[found.kind])
             if not self._spending.pause(wait_before(attempt + 1, found.wait)):
                 break
         return NotAsked(str(self._spending.stopped))
@@ -182,8 +194,6 @@ class ChatClient:
             self._spending.stop(
                 ConfigError("labeler.budget: the endpoint does not count tokens (no `usage`); leave the budget out")
             )
-        elif completion.usage is not None:
-            self._spending.pay(completion.usage.prompt_tokens, completion.usage.completion_tokens)
         return completion
 
     def _refusal(self, response: httpx2.Response, content: bytes) -> Fault:
@@ -191,7 +201,10 @@ class ChatClient:
         reason = self._clean(f"HTTP {status}: {content.decode(errors='replace')}")
         if status in (408, 409, 429) or status >= 500:
             return Fault(reason, "passing", retry_after(response.headers.get("retry-after"), time.time()))
-        return Fault(reason, "fatal" if status in (401, 402, 404, 405) or status < 400 else "refused")
+        if status in (401, 402, 404, 405) or status < 400:
+            return Fault(reason, "fatal")
+        unfit = status == 413 or (status in (400, 422) and TOO_LONG.search(reason))
+        return Fault(reason, "unfit" if unfit else "refused")
 
     def _fatal(self, fault: Fault) -> TruingError:
         return ConfigError(

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 
+from actors.account import Account, RunAccount
 from actors.chat_completions import ChatClient, Completion, Message, TopToken
 from actors.spending import Spending, Usage
 from truing.config.labeling import EndpointLabeler
-from truing.errors import ConfigError
+from truing.errors import ConfigError, LabelerStopped
 from truing.labeling.likelihoods import Likelihoods
-from truing.labeling.questions import Question
+from truing.labeling.questions import Question, Turn
 from truing.labeling.verdicts import label_reply
 from truing.records import Failed, NotAsked, Unparsable, derived_seed
 
@@ -26,6 +28,8 @@ SHARED = 0.01
 
 It moves an expected score of 1 to 10 by less than 0.09.
 """
+PROBE = Question((Turn("user", "Which number is greater, 1 or 2? Reply with 1 or 2 only."),), "", ("1", "2"))
+"""What is asked before anything else."""
 SAMPLE_TOKENS = 16
 """Longest decoded label, chatter before it such as `Preferred Response=` included."""
 
@@ -33,18 +37,25 @@ SAMPLE_TOKENS = 16
 class EndpointJudge:
     """Answers questions over HTTP. It may be called from several threads; `concurrency` holds for all of them.
 
-    It can be pickled: what travels are the settings, which name the key's variable; the copy has a ledger of its own.
+    It can be pickled: what travels are the settings, which name the key's variable, and the folder; the copy has a
+    ledger of its own.
     """
 
-    def __init__(self, settings: EndpointLabeler) -> None:
-        """Raises ConfigError where the URL is none, or the key of a server elsewhere is not in the environment."""
-        self.settings = settings
-        self._spending = Spending(settings.price, settings.budget, settings.breaker)
+    def __init__(self, settings: EndpointLabeler, spent: Path | None = None) -> None:
+        """`spent`: folder of what the run has spent; without one, the budget is this object's alone.
+
+        Raises:
+            ConfigError: the URL is none, or the key of a server elsewhere is not in the environment.
+            TruingError: the folder cannot be written.
+        """
+        self.settings, self._spent = settings, spent
+        account = Account() if spent is None else RunAccount(spent)
+        self._spending = Spending(settings.price, settings.budget, settings.breaker, account)
         self._client = ChatClient(settings, self._spending)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="endpoint")
 
-    def __reduce__(self) -> "tuple[type[EndpointJudge], tuple[EndpointLabeler]]":
-        return EndpointJudge, (self.settings,)
+    def __reduce__(self) -> "tuple[type[EndpointJudge], tuple[EndpointLabeler, Path | None]]":
+        return EndpointJudge, (self.settings, self._spent)
 
     @property
     def usage(self) -> Usage:
@@ -55,15 +66,28 @@ class EndpointJudge:
         """Nothing is left over from one batch to the next."""
 
     def check(self) -> None:
-        """Raise what has stopped the judge, if something has: to be called once the answers of a batch are kept.
+        """One small request before the first question: server, key, model and log-probs are what they should be.
+
+        It is charged like any other, and is not sent where the budget has no room for the question that ended an
+        earlier run.
 
         Raises:
-            BudgetSpent: the budget.
-            ActorDied: `breaker` failures in a row.
+            LabelerStopped: the budget is spent, or the server does not answer.
             ConfigError: the key, the URL or the model is refused, or log-probs are not to be had.
         """
+        self._spending.open()
+        found = self._reply(PROBE, 1, 1.0, 0) if self.settings.read == "samples" else self._first_token(PROBE)
         if self._spending.stopped:
             raise self._spending.stopped
+        if isinstance(found, Failed) and found.cause == "passing":
+            raise LabelerStopped(
+                f"{found.reason}; see that the server at {self.settings.url} is up (labeler.url), then run again"
+            )
+        if isinstance(found, Failed):
+            raise ConfigError(
+                f"{found.reason}; check that labeler.url ({self.settings.url}) is a server of chat completions, up to"
+                f" and with /v1, and that {self.settings.model!r} is a chat model of it (labeler.model)"
+            )
 
     def close(self) -> None:
         """Let threads and connections go, after the requests under way."""
@@ -73,7 +97,8 @@ class EndpointJudge:
     def likelihoods(self, questions: Sequence[Question]) -> list[Likelihoods | Unparsable | Failed | NotAsked]:
         """Log-likelihood of each question's labels.
 
-        Once the judge has stopped (see `check`), what it did not come to is `NotAsked`.
+        Once the judge has stopped (its budget is spent, `breaker` questions failed in a row, the server refuses it),
+        what it did not come to is `NotAsked`.
         """
         for question in questions:
             if not question.labels:
@@ -99,7 +124,7 @@ class EndpointJudge:
             return found
         choice = found.choices[0]
         if choice.message.content is None:
-            return Failed(f"endpoint: the reply holds no text (finish_reason {choice.finish_reason})")
+            return Failed(f"endpoint: the reply holds no text (finish_reason {choice.finish_reason})", "answerer")
         return choice.message.content
 
     def _first_token(self, question: Question) -> Likelihoods | Unparsable | Failed | NotAsked | None:
@@ -190,14 +215,16 @@ def counted(
     """Log of each label's share of the decoded replies.
 
     A reply without a label is left out of the counts, not of what they are divided by: like the probability of other
-    tokens, it lowers the labels' mass. A failed request is left out of both.
+    tokens, it lowers the labels' mass. A failed request is left out of both. Where all failed, one that may fare better
+    later stands for them.
     """
     for reply in replies:
         if isinstance(reply, NotAsked):
             return reply
     texts = [reply for reply in replies if isinstance(reply, str)]
     if not texts:
-        return next(reply for reply in replies if isinstance(reply, Failed))
+        failed = [reply for reply in replies if isinstance(reply, Failed)]
+        return next((reply for reply in failed if reply.cause == "passing"), failed[0])
     read = [label_reply(text, question.labels, question.answer) for text in texts]
     counts = Counter(label for label in read if isinstance(label, str))
     if not counts:

@@ -1,6 +1,6 @@
-"""Forward passes over many ragged sequences: length-sorted micro-batches in, one array a sequence out, in order."""
+"""Forward passes over many trees: length-sorted micro-batches in, one array or number a response out, in order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from truing.data.batches import Padded, Tokens, micro_batches, pad
+from truing.data.batches import IDLE, LONGEST_SHARED, Batch, Tree, collate, micro_batches, split_tree
 from truing.records import Rollout
 
 T = TypeVar("T")
@@ -23,42 +23,74 @@ def tensor(values: Floats) -> Tensor:
     return torch.from_numpy(np.array(values, np.float32))
 
 
-def rollout_tokens(rollout: Rollout) -> Tokens:
-    """The token sequence of a rollout."""
-    return Tokens(rollout.prompt_tokens, rollout.tokens)
+def joined(arrays: Iterable[Floats | Sequence[float]], device: torch.device) -> Tensor:
+    """Float32 numbers of several responses in one row, on a device."""
+    return torch.from_numpy(np.concatenate([np.asarray(array, np.float32) for array in arrays])).to(device)
 
 
-@torch.no_grad()
+def rollout_tree(group: Sequence[Rollout]) -> Tree:
+    """The completions of one prompt."""
+    return Tree(group[0].prompt_tokens, tuple(rollout.tokens for rollout in group))
+
+
+def rows_of(tree: Tree, token_budget: int) -> list[slice]:
+    """Which responses of a tree share a row."""
+    return split_tree(tree, min(token_budget, LONGEST_SHARED))
+
+
+def as_many(count: int) -> int:
+    """Forward passes of an actor that runs alone: as many as it has micro-batches. Ranks may have to make more."""
+    return count
+
+
 def per_token(
-    read: Callable[[Padded], Tensor],
-    sequences: Sequence[Tokens],
+    read: Callable[[Batch], Tensor],
+    trees: Sequence[Tree],
     token_budget: int,
     precision: AbstractContextManager[object],
-) -> list[Floats]:
-    """`read` gives one number for each response token of a batch, row by row; here each sequence gets its own."""
-    found: list[Floats] = [np.empty(0, np.float32)] * len(sequences)
-    with precision:
-        for group in micro_batches([len(s) for s in sequences], token_budget):
-            flat = read(pad([sequences[i] for i in group])).float().cpu()
-            parts = flat.split([len(sequences[i].response) for i in group])
-            for i, part in zip(group, parts, strict=True):
-                found[i] = part.numpy()
-    return found
+    rounds: Callable[[int], int] = as_many,
+) -> list[list[Floats]]:
+    """`read` gives one number for each response token of a batch; here each response gets its own, by tree."""
+    sizes = [[len(response) for response in tree.responses] for tree in trees]
+    return _by_response(read, trees, sizes, token_budget, precision, rounds)
+
+
+def per_response(
+    read: Callable[[Batch], Tensor],
+    trees: Sequence[Tree],
+    token_budget: int,
+    precision: AbstractContextManager[object],
+    rounds: Callable[[int], int] = as_many,
+) -> list[list[float]]:
+    """`read` gives one number for each response of a batch; by tree."""
+    sizes = [[1] * len(tree.responses) for tree in trees]
+    found = _by_response(read, trees, sizes, token_budget, precision, rounds)
+    return [[float(one[0]) for one in tree] for tree in found]
 
 
 @torch.no_grad()
-def per_sequence(
-    read: Callable[[Padded], Tensor],
-    sequences: Sequence[Tokens],
+def _by_response(
+    read: Callable[[Batch], Tensor],
+    trees: Sequence[Tree],
+    sizes: Sequence[Sequence[int]],
     token_budget: int,
     precision: AbstractContextManager[object],
-) -> list[float]:
-    """`read` gives one number for each row of a batch."""
-    found = [0.0] * len(sequences)
+    rounds: Callable[[int], int],
+) -> list[list[Floats]]:
+    found: list[list[Floats]] = [[np.empty(0, np.float32)] * len(tree.responses) for tree in trees]
+    places = [(i, part) for i, tree in enumerate(trees) for part in rows_of(tree, token_budget)]
+    rows = [Tree(trees[i].prompt, trees[i].responses[part]) for i, part in places]
+    groups = micro_batches([len(row) for row in rows], token_budget)
     with precision:
-        for group in micro_batches([len(s) for s in sequences], token_budget):
-            for i, value in zip(group, read(pad([sequences[i] for i in group])).tolist(), strict=True):
-                found[i] = float(value)
+        for _ in range(rounds(len(groups)) - len(groups)):
+            read(collate([IDLE]))
+        for group in groups:
+            flat = read(collate([rows[at] for at in group])).float().cpu()
+            wanted = [size for at in group for size in sizes[places[at][0]][places[at][1]]]
+            parts = iter(flat.split(wanted))
+            for at in group:
+                i, part = places[at]
+                found[i][part] = [next(parts).numpy() for _ in rows[at].responses]
     return found
 
 

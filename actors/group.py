@@ -151,11 +151,10 @@ class ActorGroup(Generic[A]):
         ref = self._hosts[0].call.remote(function, *args, **kwargs)
         return fetch([ref], self._what(function), self._needs.call_deadline)[0]
 
-    def first_reference(
-        self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> "ObjectRef[T]":
-        """Call the first actor; the value stays in the object store."""
-        return self._hosts[0].call.remote(function, *args, **kwargs)
+    def together(self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs) -> "ObjectRef[T]":
+        """Call every actor, for they may meet in a collective; the first one's value stays in the object store."""
+        refs = [host.call.remote(function, *args, **kwargs) for host in self._hosts]
+        return refs[0]
 
     def close(self) -> None:
         """End the processes."""

@@ -1,5 +1,7 @@
 """Starting a labeler from its settings, in the process that is to ask it."""
 
+from pathlib import Path
+
 from actors.endpoint import EndpointJudge
 from actors.judge import EngineJudge
 from actors.labeler import Labeler
@@ -11,21 +13,22 @@ Online = EngineLabeler | EndpointLabeler
 """A labeler that can be asked anything; a recorded one only knows its pairs."""
 
 
-def open_labeler(settings: Online, workers: int = 1) -> Labeler:
-    """Load the engine, or open the connections. An endpoint's budget is split evenly over so many workers.
+def open_labeler(settings: Online, spent: Path | None = None) -> Labeler:
+    """Load the engine, or open the connections and see that the endpoint answers.
 
-    Raises:
-        ConfigError: the endpoint's URL or key is not usable.
+    `spent`: folder of what an endpoint has cost the run; its budget is for all that is noted there. Raises as
+    `EndpointJudge` and its `check`.
     """
     if isinstance(settings, EngineLabeler):
         return Labeler(EngineJudge(settings))
-    budget = None if settings.budget is None else settings.budget / workers
-    return Labeler(EndpointJudge(settings.model_copy(update={"budget": budget})))
+    judge = EndpointJudge(settings, spent)
+    judge.check()
+    return Labeler(judge)
 
 
-def open_any(settings: Online | RecordedLabeler, workers: int = 1) -> Labeler | RecordedVerdicts:
-    """The same, or recorded verdicts. Raises ConfigError as `open_labeler`, or for a file that cannot be read."""
-    return RecordedVerdicts(settings) if isinstance(settings, RecordedLabeler) else open_labeler(settings, workers)
+def open_any(settings: Online | RecordedLabeler, spent: Path | None = None) -> Labeler | RecordedVerdicts:
+    """The same, or recorded verdicts. Raises as `open_labeler`, or ConfigError for a file that cannot be read."""
+    return RecordedVerdicts(settings) if isinstance(settings, RecordedLabeler) else open_labeler(settings, spent)
 
 
 def used(labeler: Labeler | RecordedVerdicts) -> Usage:

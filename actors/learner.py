@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from actors import sharded
+from actors.networks import ScalarHead, TokenLogprobs
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
 
@@ -52,7 +53,7 @@ def autocast(settings_precision: str, gpus: float) -> AbstractContextManager[obj
 class Learner:
     """Owns the DeepSpeed engine of one rank. Losses come as sums; it divides by global counts."""
 
-    def __init__(self, network: nn.Module, settings: LearnerSettings, seat: Seat) -> None:
+    def __init__(self, network: TokenLogprobs | ScalarHead, settings: LearnerSettings, seat: Seat) -> None:
         os.environ.update(learner_environment(settings))
         import deepspeed
 
@@ -61,6 +62,7 @@ class Learner:
             # Shared-memory collectives serve inference alone; compiling them takes a minute, under a lock that a killed
             # process leaves behind. Training uses gloo.
             deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self.device = torch.device("cuda" if settings.gpus else "cpu")
         torch.manual_seed(0)
         deepspeed.init_distributed(
             dist_backend="nccl" if settings.gpus else "gloo",
@@ -72,13 +74,18 @@ class Learner:
             world_size=seat.world,
         )
         self.settings, self.seat, self.network = settings, seat, network
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        self._norm = 0.0
+        if settings.zero_stage == 0:
+            # DeepSpeed reports no gradient norm of a plain optimizer: its gradients, reduced by then, are clipped here.
+            optimizer.register_step_pre_hook(lambda *_: self._clip(trained))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda done: min(1.0, (done + 1) / (settings.warmup_steps + 1))
         )
-        # DeepSpeed types its engine as any of a dozen optimizers; ours is the ZeRO 1/2 one.
+        # DeepSpeed types its engine's optimizer as any of a dozen; which one it is hangs on the stage: see `sharded`.
         self._engine: Any
         self._engine, *_ = deepspeed.initialize(
             model=network,
@@ -88,12 +95,15 @@ class Learner:
                 "train_micro_batch_size_per_gpu": 1,
                 "gradient_accumulation_steps": 1,
                 "managed_gradient_accumulation": False,
-                "gradient_clipping": settings.max_grad_norm,
+                "gradient_clipping": settings.max_grad_norm if settings.zero_stage else 0.0,
                 "zero_allow_untested_optimizer": True,
-                "zero_optimization": {"stage": settings.zero_stage, "overlap_comm": False},
+                "zero_optimization": sharded.zero_settings(settings),
                 "steps_per_print": 10**9,
             },
         )
+
+    def _clip(self, trained: list[nn.Parameter]) -> None:
+        self._norm = float(nn.utils.clip_grad_norm_(trained, self.settings.max_grad_norm))
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of every forward pass."""
@@ -101,7 +111,7 @@ class Learner:
 
     def total(self, value: float) -> float:
         """Sum over the ranks."""
-        tensor = torch.tensor(value, dtype=torch.float64)
+        tensor = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return float(tensor)
 
@@ -119,45 +129,49 @@ class Learner:
             ActorDied: the loss or the gradient is not finite.
         """
         divisor = max(self.total(count), 1.0)
-        rounds = self._most(len(losses))
+        most = self._most(len(losses))
+        if most == 0:
+            raise ConfigError(
+                "learner: an update has nothing to learn from; give it items that have a reward or a weight"
+            )
         summed = 0.0
-        for i in range(rounds):
-            # Every rank runs as many backward passes as the busiest one, the surplus with weight 0.
+        for i in range(most):
+            if self.settings.zero_stage:
+                # What DeepSpeed's own forward would say: the gradients of this micro-batch are added, not put in place.
+                self._engine.optimizer.clear_backward_seen_flag()
+            # Every rank runs as many backward passes as the busiest one; the surplus teaches nothing.
             with self.autocast():
-                loss = losses[min(i, len(losses) - 1)]() * (1.0 if i < len(losses) else 0.0)
+                loss = losses[i]() if i < len(losses) else self.network.idle()
             # DeepSpeed averages gradients over ranks; the division here is by the global count.
             self._engine.backward(loss * (self.seat.world / divisor))
             summed += loss.item()
         self._engine.step()
-        norm = float(self._engine.get_global_grad_norm() or 0.0)
+        norm = self._norm if self.settings.zero_stage == 0 else float(self._engine.get_global_grad_norm() or 0.0)
         mean = self.total(summed) / divisor
         if not (mean == mean and norm < float("inf")):
             raise ActorDied(f"loss {mean} with gradient norm {norm}: lower learning_rate, or look at the data")
         return mean, norm
 
+    def rounds(self, count: int) -> int:
+        """Forward passes that a rank with `count` micro-batches makes outside of an update.
+
+        Where the parameters are sharded (ZeRO 3) each pass is a collective: all ranks make as many as the busiest one.
+        """
+        return self._most(count) if self.settings.zero_stage == 3 else count
+
     def _most(self, count: int) -> int:
-        """The largest count of any rank. All refuse together: one that left alone would keep the others waiting."""
-        tensor = torch.tensor([count, -count])
+        """The largest count of any rank."""
+        tensor = torch.tensor(count, device=self.device)
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-        most, fewest = int(tensor[0]), -int(tensor[1])
-        if fewest == 0:
-            raise ConfigError(
-                f"a learner rank got no data: give each update at least {self.seat.world} items that have a reward"
-            )
-        return most
+        return int(tensor)
+
+    def whole(self) -> AbstractContextManager[object]:
+        """A block in which every rank sees the parameters as a whole. All ranks enter it."""
+        return sharded.gathered(self.network, self.settings)
 
     def save(self, folder: Path) -> None:
         """Write what resuming needs: parameters (rank 0) and this rank's share of the optimizer. No pickle."""
-        if self.seat.rank == 0:
-            parameters = {name: p.detach().contiguous() for name, p in self.network.named_parameters()}
-            save_file(parameters, folder / "parameters.safetensors")
-        zero = self._engine.optimizer
-        tensors = {f"master.{i}": part.detach() for i, part in enumerate(zero.single_partition_of_fp32_groups)}
-        for key, moments in zero.optimizer.state_dict()["state"].items():
-            tensors |= {f"state.{key}.{name}": torch.as_tensor(value) for name, value in moments.items()}
-        tensors["schedule"] = torch.tensor(self._engine.lr_scheduler.last_epoch)
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, folder / f"optimizer-{self.seat.rank:05d}-of-{self.seat.world:05d}.safetensors")
+        sharded.save(folder, self.network, self._engine, self.settings, self.seat.rank, self.seat.world)
 
     def load(self, folder: Path) -> None:
         """Take up where `save` left off.
@@ -165,26 +179,4 @@ class Learner:
         Raises:
             ConfigError: the checkpoint was written by another number of ranks.
         """
-        path = folder / f"optimizer-{self.seat.rank:05d}-of-{self.seat.world:05d}.safetensors"
-        if not path.is_file():
-            raise ConfigError(
-                f"checkpoint {folder}: was not written by {self.seat.world} ranks; resume with the same number"
-            )
-        saved = load_file(folder / "parameters.safetensors")
-        with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                parameter.copy_(saved[name])
-        tensors = load_file(path)
-        zero = self._engine.optimizer
-        for i, part in enumerate(zero.single_partition_of_fp32_groups):
-            part.data.copy_(tensors[f"master.{i}"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition(".")
-            if kind == "state":
-                key, _, moment = rest.partition(".")
-                state.setdefault(int(key), {})[moment] = tensor
-        zero.optimizer.load_state_dict({"state": state, "param_groups": zero.optimizer.state_dict()["param_groups"]})
-        schedule = self._engine.lr_scheduler
-        schedule.last_epoch = int(tensors["schedule"]) - 1
-        schedule.step()
+        sharded.load(folder, self.network, self._engine, self.settings, self.seat.rank, self.seat.world)

@@ -3,7 +3,9 @@
 Only the backbone of the Hugging Face model is called; the LM head meets response positions alone, in chunks.
 """
 
+import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from truing.algorithms.logprobs import chunked_logprobs
-from truing.data.batches import Padded
+from truing.data.batches import IDLE, Batch, collate
+from truing.data.chat import load_tokenizer
 from truing.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,11 +35,26 @@ def load_causal(folder: str, revision: str | None = None) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, revision=revision, dtype=torch.float32)
+        # The attention must keep to a mask that is True where it may look: an eager one would add it to the scores.
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, revision=revision, dtype=torch.float32, attn_implementation="sdpa"
+        )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"model {folder}: is not a causal language model that can be loaded ({reason})") from None
     return cast("PreTrainedModel", model)
+
+
+def save_model(
+    model: "PreTrainedModel", weights: Mapping[str, Tensor], dtype: torch.dtype, tokenizer: str, folder: Path
+) -> None:
+    """Write a plain Hugging Face folder: config, these weights in this type, and the tokenizer of another folder."""
+    model.save_pretrained(folder, state_dict={name: weight.to(dtype) for name, weight in weights.items()})
+    # The call writes the type of the network in memory; what it stored may be another.
+    config = copy.deepcopy(model.config)
+    config.dtype = dtype
+    config.save_pretrained(folder)
+    load_tokenizer(tokenizer).save_pretrained(str(folder))
 
 
 def backbone(model: "PreTrainedModel") -> nn.Module:
@@ -44,26 +62,36 @@ def backbone(model: "PreTrainedModel") -> nn.Module:
     return model.get_submodule(model.base_model_prefix)
 
 
-def _hidden(body: nn.Module, batch: Padded) -> Tensor:
-    output = body(input_ids=batch.ids, attention_mask=batch.attention.long(), use_cache=False)
-    return output.last_hidden_state
+def _states(body: nn.Module, batch: Batch) -> Tensor:
+    """Last hidden state of every token, `[rows * length, width]`."""
+    output = body(
+        input_ids=batch.ids, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    return output.flatten(0, 1)
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 class TokenLogprobs(nn.Module):
-    """Log-probs and entropies of the response tokens of a batch, flat, row by row."""
+    """Log-probs and entropies of the response tokens of a batch, in its order."""
 
     def __init__(self, model: "PreTrainedModel", temperature: float) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
 
-    def forward(self, batch: Padded) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Float32 `[response tokens]` twice, in nats."""
-        hidden = _hidden(backbone(self.model), batch)
-        # The state at position t predicts token t + 1.
-        states = hidden[:, :-1][batch.response[:, 1:]]
+        batch = batch.to(_device(self.model))
+        states = _states(backbone(self.model), batch)[batch.predictors]
         head = cast("nn.Linear", self.model.get_output_embeddings()).weight
-        return chunked_logprobs(states, head, batch.ids[batch.response], self.temperature)
+        return chunked_logprobs(states, head, batch.targets, self.temperature)
+
+    def idle(self) -> Tensor:
+        """A loss of 0 from a pass as any other: for a rank that has nothing to learn from while the others have."""
+        return self(collate([IDLE]))[0].sum() * 0.0
 
 
 class ScalarHead(nn.Module):
@@ -76,19 +104,23 @@ class ScalarHead(nn.Module):
         # Zero: before training every response is worth the same, and nothing depends on a random head.
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, batch: Padded) -> Tensor:
-        """Float32 `[rows, length]`."""
-        hidden = _hidden(self.body, batch)
-        return nn.functional.linear(hidden, self.head.weight).float()[..., 0]
+    def forward(self, batch: Batch, at: Tensor) -> Tensor:
+        """The scalar at flat positions `at`: float32 `[positions]`."""
+        return self.head(_states(self.body, batch)[at])[:, 0].float()
 
-    def rewards(self, batch: Padded) -> Tensor:
-        """The scalar at each row's last token: `[rows]`."""
-        last = batch.attention.sum(-1) - 1
-        return self(batch).gather(-1, last[:, None])[:, 0]
+    def rewards(self, batch: Batch) -> Tensor:
+        """The scalar at each response's last token: `[responses]`."""
+        batch = batch.to(_device(self.head))
+        return self(batch, batch.last)
 
-    def values(self, batch: Padded) -> Tensor:
-        """The scalar at the position before each response token, flat: V of the state in which it was chosen."""
-        return self(batch)[:, :-1][batch.response[:, 1:]]
+    def values(self, batch: Batch) -> Tensor:
+        """The scalar at the position before each response token: V of the state in which it was chosen."""
+        batch = batch.to(_device(self.head))
+        return self(batch, batch.predictors)
+
+    def idle(self) -> Tensor:
+        """A loss of 0 from a pass as any other: for a rank that has nothing to learn from while the others have."""
+        return self.rewards(collate([IDLE])).sum() * 0.0
 
     def save_head(self, folder: Path) -> None:
         """Write the head beside the backbone's files."""

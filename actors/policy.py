@@ -1,6 +1,6 @@
 """Policy: a learner rank of the model being aligned."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +8,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.forward import Floats, per_token, regroup, rollout_tokens
+from actors.adapters import merged, trainable
+from actors.forward import Floats, joined, per_token, rollout_tree, rows_of
 from actors.learner import Learner, Seat
-from actors.networks import TokenLogprobs, load_causal
+from actors.networks import TokenLogprobs, load_causal, save_model
 from actors.rollout import Probe, Weights, checksum
-from truing.algorithms.losses import importance_weights
+from truing.algorithms.losses import importance_weights, negative_log_likelihood
 from truing.config.roles import Learner as LearnerSettings
-from truing.data.batches import Tokens, micro_batches, pad
+from truing.data.batches import Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
 from truing.records import Rollout
 
-PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(log-probs, old log-probs, advantages, importance weights), each `[tokens]`, to the summed loss."""
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a policy loss may look at: columns of `[response tokens]` of one micro-batch, log-probs in nats."""
+
+    logprobs: Tensor
+    """Under the weights being trained, with gradient."""
+    entropy: Tensor
+    """Of the distribution that each token was drawn from, with gradient."""
+    old: Tensor
+    """Log-probs when the batch was sampled, by the learner."""
+    reference: Tensor
+    """Log-probs under the start policy."""
+    advantages: Tensor
+    weights: Tensor
+    """Truncated learner-to-engine importance weights."""
+
+
+PolicyLoss = Callable[[Seen], Tensor]
+"""The loss, summed over tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pretraining:
+    """Texts mixed into an update (PPO-ptx): each is read up to `length` tokens; `weight` is γ."""
+
+    texts: Sequence[str]
+    length: int
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +63,11 @@ class UpdateStats:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """One completion with its credit: per-token old log-probs and advantages."""
+    """One completion with its credit: per token, old and reference log-probs and advantages."""
 
     rollout: Rollout
     old: Floats
+    reference: Floats
     advantages: Floats
 
 
@@ -47,86 +76,124 @@ class Policy:
 
     def __init__(self, folder: str, settings: LearnerSettings, temperature: float, seat: Seat) -> None:
         self._folder = folder
-        self._network = TokenLogprobs(load_causal(folder), temperature)
+        self._network = TokenLogprobs(trainable(load_causal(folder), settings), temperature)
         self._learner = Learner(self._network, settings, seat)
 
     def logprobs(self, groups: Sequence[Sequence[Rollout]]) -> list[list[Floats]]:
         """Log-probs of each response token under the current weights, by prompt and completion."""
-        sequences = [rollout_tokens(rollout) for group in groups for rollout in group]
-        return regroup(self._logprobs(sequences), groups)
+        return self._logprobs([rollout_tree(group) for group in groups])
 
-    def _logprobs(self, sequences: Sequence[Tokens]) -> list[Floats]:
-        budget = self._learner.settings.token_budget
-        return per_token(lambda batch: self._network(batch)[0], sequences, budget, self._learner.autocast())
+    def _logprobs(self, trees: Sequence[Tree]) -> list[list[Floats]]:
+        learner = self._learner
+        budget = learner.settings.token_budget
+        return per_token(lambda batch: self._network(batch)[0], trees, budget, learner.autocast(), learner.rounds)
 
     def update(
         self,
         groups: Sequence[Sequence[Rollout]],
         old: Sequence[Sequence[Floats]],
+        reference: Sequence[Sequence[Floats]],
         advantages: Sequence[Sequence[Floats | None]],
         minibatch: Sequence[int],
         *,
         minibatches: int,
         loss: PolicyLoss,
         importance_cap: float,
+        pretraining: Pretraining | None = None,
     ) -> list[UpdateStats]:
         """One optimizer update for each minibatch.
 
         Args:
             groups: completions by prompt, this rank's share.
             old: their log-probs when they were sampled.
+            reference: their log-probs under the start policy.
             advantages: per token; None leaves a completion out (its reward failed).
             minibatch: number of the minibatch that each group belongs to.
             minibatches: how many there are.
             loss: sums over tokens; the division by the global token count is done by the learner.
             importance_cap: largest learner-to-engine importance weight.
+            pretraining: texts whose language-modelling loss is added to each update; every rank gets all, and takes its share.
         """
         stats: list[UpdateStats] = []
         for number in range(minibatches):
-            items = [
-                Credited(rollout, before, credit)
-                for group, group_old, group_credit, at in zip(groups, old, advantages, minibatch, strict=True)
-                for rollout, before, credit in zip(group, group_old, group_credit, strict=True)
-                if at == number and credit is not None
+            chosen = [
+                [
+                    Credited(rollout, before, start, credit)
+                    for rollout, before, start, credit in zip(*columns, strict=True)
+                    if credit is not None
+                ]
+                for *columns, at in zip(groups, old, reference, advantages, minibatch, strict=True)
+                if at == number
             ]
-            stats.append(self._one_update(items, loss, importance_cap))
+            stats.append(self._one_update([group for group in chosen if group], loss, importance_cap, pretraining))
         return stats
 
-    def _one_update(self, items: Sequence[Credited], loss: PolicyLoss, importance_cap: float) -> UpdateStats:
-        seen: list[tuple[float, float]] = []
+    def _one_update(
+        self,
+        groups: Sequence[Sequence[Credited]],
+        loss: PolicyLoss,
+        importance_cap: float,
+        pretraining: Pretraining | None,
+    ) -> UpdateStats:
+        budget = self._learner.settings.token_budget
+        rows = [group[part] for group in groups for part in rows_of(_tree(group), budget)]
+        figures: list[tuple[float, float]] = []
 
-        def micro_loss(group: list[int]) -> Tensor:
-            batch = pad([rollout_tokens(items[i].rollout) for i in group])
-            logprobs, entropy = self._network(batch)
-            old = _flat(items[i].old for i in group)
-            weights = importance_weights(old, _flat(items[i].rollout.logprobs for i in group), importance_cap)
-            seen.append((float(entropy.sum()), float((logprobs.detach() - old).exp().sum())))
-            return loss(logprobs, old, _flat(items[i].advantages for i in group), weights)
+        def micro_loss(chosen: list[int]) -> Tensor:
+            items = [item for at in chosen for item in rows[at]]
+            logprobs, entropy = self._network(collate([_tree(rows[at]) for at in chosen]))
+            old, reference, advantages, sampled = (
+                joined(column, logprobs.device)
+                for column in zip(*((i.old, i.reference, i.advantages, i.rollout.logprobs) for i in items), strict=True)
+            )
+            weights = importance_weights(old, sampled, importance_cap)
+            figures.append((float(entropy.detach().sum()), float((logprobs.detach() - old).exp().sum())))
+            return loss(Seen(logprobs, entropy, old, reference, advantages, weights))
 
-        groups = micro_batches([len(rollout_tokens(i.rollout)) for i in items], self._learner.settings.token_budget)
+        batches = micro_batches([len(_tree(row)) for row in rows], budget)
+        items = [item for row in rows for item in row]
         tokens = sum(len(item.old) for item in items)
         gap = sum(float(np.abs(item.old - np.asarray(item.rollout.logprobs, np.float32)).sum()) for item in items)
-        mean_loss, norm = self._learner.step([lambda g=group: micro_loss(g) for group in groups], tokens)
-        # A rank with fewer micro-batches repeats its last one with weight 0: what it saw then does not count.
+        losses = [lambda b=batch: micro_loss(b) for batch in batches]
+        if pretraining is not None:
+            losses += self._remembering(pretraining, tokens)
+        mean_loss, norm = self._learner.step(losses, tokens)
         total = self._learner.total
         everywhere = max(total(tokens), 1.0)
-        entropy, ratio = (total(sum(column[: len(groups)])) for column in zip(*seen, strict=True))
+        entropy, ratio = (total(sum(column)) for column in zip(*figures, (0.0, 0.0), strict=True))
         return UpdateStats(mean_loss, norm, entropy / everywhere, ratio / everywhere, total(gap) / everywhere)
 
+    def _remembering(self, mix: Pretraining, tokens: int) -> list[Callable[[], Tensor]]:
+        """γ times the language-modelling loss a token of this rank's texts, scaled for a learner that divides by the
+        response tokens (Ouyang et al., arXiv 2203.02155, eq. 2, last term)."""
+        learner = self._learner
+        mine = mix.texts[learner.seat.rank :: learner.seat.world]
+        tokenizer = load_tokenizer(self._folder)
+        ids = [tokenizer.encode(text)[: mix.length + 1] for text in mine]
+        trees = [Tree(one[:1], (one[1:],)) for one in ids if len(one) > 1]
+        scale = mix.weight * learner.total(tokens) / max(learner.total(sum(tree.tokens for tree in trees)), 1.0)
+
+        def lm_loss(chosen: list[int]) -> Tensor:
+            return scale * negative_log_likelihood(self._network(collate([trees[i] for i in chosen]))[0])
+
+        batches = micro_batches([len(tree) for tree in trees], learner.settings.token_budget)
+        return [lambda b=batch: lm_loss(b) for batch in batches]
+
     def weights(self) -> tuple[Weights, int]:
-        """Parameters as bfloat16 bits, and their checksum. Rank 0 is asked; with ZeRO 1 and 2 every rank has them all."""
-        tied = self._network.model.config.tie_word_embeddings
-        bits = {
-            name: parameter.detach().to(torch.bfloat16).view(torch.int16).cpu().numpy()
-            for name, parameter in self._network.model.named_parameters()
-            if not (tied and name == "lm_head.weight")
-        }
+        """Parameters as bfloat16 bits, adapters merged in, and their checksum. Every rank is asked; rank 0 has an answer."""
+        with self._learner.whole():
+            if self._learner.seat.rank:
+                return {}, 0
+            bits = {
+                name: parameter.to(torch.bfloat16).view(torch.int16).cpu().numpy()
+                for name, parameter in merged(self._network.model).items()
+            }
         return bits, checksum(bits)
 
     def probe(self, probe: Probe) -> list[float]:
         """Log-probs of the probe's response at temperature 1, to be compared with the engines'."""
         temperature, self._network.temperature = self._network.temperature, 1.0
-        found = self._logprobs([Tokens(probe.prompt, probe.response)])[0]
+        found = self._logprobs([Tree(probe.prompt, (probe.response,))])[0][0]
         self._network.temperature = temperature
         return found.tolist()
 
@@ -140,15 +207,10 @@ class Policy:
 
     def export(self, folder: Path) -> None:
         """Write a plain Hugging Face folder (rank 0), in bfloat16, as the engines had it."""
-        if self._learner.seat.rank == 0:
-            model = self._network.model
-            state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
-            model.save_pretrained(folder, state_dict=state)
-            # The call writes the type of the network in memory; what it stored is bfloat16.
-            model.config.dtype = torch.bfloat16
-            model.config.save_pretrained(folder)
-            load_tokenizer(self._folder).save_pretrained(str(folder))
+        with self._learner.whole():
+            if self._learner.seat.rank == 0:
+                save_model(self._network.model, merged(self._network.model), torch.bfloat16, self._folder, folder)
 
 
-def _flat(arrays: "Iterable[Floats | list[float]]") -> Tensor:
-    return torch.from_numpy(np.concatenate([np.asarray(a, np.float32) for a in arrays]))
+def _tree(items: Sequence[Credited]) -> Tree:
+    return rollout_tree([item.rollout for item in items])

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from actors.forward import Floats, per_token, regroup, rollout_tokens
+from actors.forward import Floats, per_token, rollout_tree
 from actors.learner import autocast
 from actors.networks import TokenLogprobs, load_causal
 from truing.config.roles import Scorer
+from truing.data.batches import Tree
 from truing.records import Rollout
 
 
@@ -17,12 +18,15 @@ class Reference:
     def __init__(self, folder: str, settings: Scorer, precision: str, temperature: float) -> None:
         if not settings.gpus:
             torch.set_num_threads(settings.cpus)
-        self._network = TokenLogprobs(load_causal(folder), temperature).eval()
+        device = "cuda" if settings.gpus else "cpu"
+        self._network = TokenLogprobs(load_causal(folder), temperature).to(device).eval()
         self._settings, self._precision = settings, precision
 
     def logprobs(self, groups: Sequence[Sequence[Rollout]]) -> list[list[Floats]]:
         """Log-probs of each response token, in nats, by prompt and completion."""
-        sequences = [rollout_tokens(rollout) for group in groups for rollout in group]
+        return self.read([rollout_tree(group) for group in groups])
+
+    def read(self, trees: Sequence[Tree]) -> list[list[Floats]]:
+        """Log-probs of each response token, in nats, by tree and response."""
         context = autocast(self._precision, self._settings.gpus)
-        found = per_token(lambda batch: self._network(batch)[0], sequences, self._settings.token_budget, context)
-        return regroup(found, groups)
+        return per_token(lambda batch: self._network(batch)[0], trees, self._settings.token_budget, context)

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from actors.forward import regroup
 from actors.group import ActorGroup, Pending
 from actors.labeler import Labeler, Missing
 from actors.reward_model import RewardScorer
 from actors.serving import ServedLabelers
-from truing.algorithms.rules import finished_reward, pattern_share
+from truing.algorithms.rules import finished_reward, length_penalty, pattern_share
 from truing.labeling.asking import Asking
 from truing.records import Failed, NotAsked, Rollout, Unparsable
 
@@ -21,9 +23,8 @@ Groups = Sequence[Sequence[Rollout]]
 
 def model_scores(scorer: RewardScorer, groups: Groups) -> list[list[float | Failed]]:
     """The reward model's scaled scores."""
-    texts = [(rollout.prompt, rollout.text) for group in groups for rollout in group]
-    scores: list[float | Failed] = list(scorer.score(texts))
-    return regroup(scores, groups)
+    found = scorer.score([(group[0].prompt, [rollout.text for rollout in group]) for group in groups])
+    return [list(scores) for scores in found]
 
 
 def labeler_scores(labeler: Labeler, groups: Groups, *, asking: Asking, steps: str) -> list[list[float | Failed]]:
@@ -43,6 +44,11 @@ def finished_scores(_: object, groups: Groups) -> list[list[float | Failed]]:
     return [[finished_reward(rollout.finished) for rollout in group] for group in groups]
 
 
+def length_scores(_: object, groups: Groups, *, target: int) -> list[list[float | Failed]]:
+    """Rule: nothing up to `target` tokens, then ever less."""
+    return [[length_penalty(len(rollout.tokens), target) for rollout in group] for group in groups]
+
+
 def pattern_scores(_: object, groups: Groups, *, pattern: str) -> list[list[float | Failed]]:
     """Rule: share of characters that match."""
     return [[pattern_share(rollout.text, pattern) for rollout in group] for group in groups]
@@ -57,6 +63,8 @@ class Part:
     group: ActorGroup[Any] | ServedLabelers
     function: Callable[..., list[list[float | Failed]]]
     options: dict[str, object] = field(default_factory=dict)
+    whiten: bool = False
+    """Scale its scores to mean 0 and deviation 1 over each batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,15 @@ class Reward:
 
     parts: dict[str, float | Failed]
     total: float | None
+
+
+def whitened_scores(scores: Scores) -> list[list[float | Failed]]:
+    """Mean 0 and deviation 1 over the scores of a batch that did not fail."""
+    known = np.array([score for group in scores for score in group if not isinstance(score, Failed)])
+    if not len(known):
+        return [list(group) for group in scores]
+    mean, deviation = float(known.mean()), float(known.std()) + 1e-8
+    return [[s if isinstance(s, Failed) else (s - mean) / deviation for s in group] for group in scores]
 
 
 class RewardGraph:
@@ -79,7 +96,10 @@ class RewardGraph:
 
     def finish(self, pending: Sequence[Pending[list[float | Failed]]]) -> list[list[Reward]]:
         """Wait for the parts and sum them, by prompt and completion."""
-        columns = [scores.get() for scores in pending]
+        columns = [
+            whitened_scores(scores.get()) if part.whiten else scores.get()
+            for part, scores in zip(self._parts, pending, strict=True)
+        ]
         return [[self._reward(scores) for scores in zip(*prompt, strict=True)] for prompt in zip(*columns, strict=True)]
 
     def _reward(self, scores: Sequence[float | Failed]) -> Reward:

@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import ray
 from ray import ObjectRef, serve
 from ray.serve.handle import DeploymentHandle
 
-from actors.group import Needs, Pending, shares, split_sizes
+from actors.endpoint import EndpointJudge
+from actors.group import Needs, Pending, fetch, shares, split_sizes
 from actors.labeler import Labeler
 from actors.labelers import Online, open_labeler
+from truing.config.labeling import EndpointLabeler
 from truing.config.serving import Replicas
 
 T = TypeVar("T")
@@ -24,9 +28,9 @@ BATCH, BATCH_WAIT = 64, 0.02
 class LabelerReplica:
     """One copy of the labeler. All its engine's work is done by one thread, as an engine wants it."""
 
-    def __init__(self, settings: Online, workers: int) -> None:
+    def __init__(self, settings: Online, spent: Path) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._labeler: Labeler = self._thread.submit(open_labeler, settings, workers).result()
+        self._labeler: Labeler = self._thread.submit(open_labeler, settings, spent).result()
 
     async def call(self, function: Callable[..., T], *arguments: object, **options: object) -> T:
         """`function(labeler, ...)`: a batch of the caller's own."""
@@ -44,13 +48,26 @@ class LabelerReplica:
         return [answers[i] for i in range(len(asked))]
 
 
+def _try(settings: EndpointLabeler, spent: Path) -> None:
+    """A Ray task: Serve would bury what an endpoint that cannot be used says under its own attempts to start replicas."""
+    judge = EndpointJudge(settings, spent)
+    try:
+        judge.check()
+    finally:
+        judge.close()
+
+
 def deploy(
-    name: str, settings: Online, replicas: Replicas, needs: Needs, queue: int = -1
+    name: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs, queue: int = -1
 ) -> DeploymentHandle[LabelerReplica]:
     """Start the replicas and wait for the first ones.
 
-    `queue`: requests that may wait at one caller before it is refused more; -1 for any number.
+    `spent`: folder of what an endpoint has cost the run. `queue`: requests that may wait at one caller before it is
+    refused more; -1 for any number. Raises as `EndpointJudge` and its `check`.
     """
+    if isinstance(settings, EndpointLabeler):
+        tried: ObjectRef[Any] = ray.remote(_try).options(num_cpus=0).remote(settings, spent)
+        fetch([tried], f"{name}: start", needs.start_deadline)
     deployment = serve.deployment(LabelerReplica).options(
         name=name,
         autoscaling_config={
@@ -70,15 +87,15 @@ def deploy(
             "runtime_env": {"env_vars": needs.environment},
         },
     )
-    return serve.run(deployment.bind(settings, replicas.max), name=name, route_prefix=None)
+    return serve.run(deployment.bind(settings, spent), name=name, route_prefix=None)
 
 
 class ServedLabelers:
     """Served labelers in the reward graph's eyes: they take shares of the work as a group of actors does."""
 
-    def __init__(self, name: str, settings: Online, replicas: Replicas, needs: Needs) -> None:
+    def __init__(self, name: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs) -> None:
         self._name, self._replicas, self._needs = name, replicas, needs
-        self._handle = deploy(name, settings, replicas, needs)
+        self._handle = deploy(name, settings, spent, replicas, needs)
 
     def ready(self) -> "ServedLabelers":
         """`deploy` has waited for them."""

@@ -3,12 +3,9 @@
 import threading
 from dataclasses import dataclass, replace
 
+from actors.account import Account
 from truing.config.labeling import Price
-from truing.errors import ActorDied, TruingError
-
-
-class BudgetSpent(TruingError):  # noqa: N818 - named after what happened
-    """The next request could cost more than is left. What was answered is kept."""
+from truing.errors import LabelerStopped, TruingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +39,11 @@ class Spending:
     server counted when it is answered. Spent plus set aside never exceeds the budget, whatever is under way.
     """
 
-    def __init__(self, price: Price, budget: float | None, breaker: int) -> None:
-        self._price, self._budget, self._breaker = price, budget, breaker
+    def __init__(self, price: Price, budget: float | None, breaker: int, account: Account) -> None:
+        self._price, self._budget, self._breaker, self._account = price, budget, breaker, account
         self._changed = threading.Condition()
         self._usage = Usage()
-        self._reserved: list[float] = []
+        self._under_way = 0
         self._in_a_row = 0
         self._stop: TruingError | None = None
 
@@ -64,47 +61,48 @@ class Spending:
         """Price of so many tokens. Discounts for cached prompts are not taken into account."""
         return (prompt_tokens * self._price.input + completion_tokens * self._price.output) / 1e6
 
+    def open(self) -> None:
+        """Stop before anything is sent, where the budget has no room for the question that ended an earlier run."""
+        with self._changed:
+            if not self._account.has_room(self._account.refused, self._budget):
+                self.stop(self._spent())
+
     def reserve(self, most: float) -> bool:
         """Set aside the most that a request can cost; False where the judge has stopped.
 
         Where the budget is short only because of requests under way, this waits for what they really cost.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._stop is not None or not self._reserved or self._fits(most))
-            if self._stop is None and not self._fits(most):
-                self.stop(
-                    BudgetSpent(
-                        f"{self._usage.cost:.6g} of the budget of {self._budget:g} is spent after {self._usage.answers} "
-                        "answers, and the next request could pass it; the answers are kept: raise labeler.budget and "
-                        "run again to go on"
-                    )
-                )
+            while self._stop is None and not self._account.add(most, self._budget):
+                if self._under_way:
+                    self._changed.wait()
+                else:
+                    self._account.refuse(most)
+                    self.stop(self._spent())
             if self._stop is not None:
                 return False
-            self._reserved.append(most)
+            self._under_way += 1
             return True
 
-    def release(self, most: float) -> None:
-        """Give back what was set aside."""
+    def settle(self, most: float, prompt_tokens: int, completion_tokens: int) -> None:
+        """A request is over: what it set aside goes back, the tokens that the server counted are paid."""
         with self._changed:
-            self._reserved.remove(most)
+            cost = self.cost(prompt_tokens, completion_tokens)
+            self._under_way -= 1
+            self._usage = replace(
+                self._usage,
+                prompt_tokens=self._usage.prompt_tokens + prompt_tokens,
+                completion_tokens=self._usage.completion_tokens + completion_tokens,
+                cost=self._usage.cost + cost,
+            )
             self._changed.notify_all()
+            self._account.add(cost - most)
 
     def sent(self, *, again: bool) -> None:
         """One request goes out; `again` for a retry."""
         with self._changed:
             self._usage = replace(
                 self._usage, requests=self._usage.requests + 1, retries=self._usage.retries + int(again)
-            )
-
-    def pay(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """The server counted so many tokens."""
-        with self._changed:
-            self._usage = replace(
-                self._usage,
-                prompt_tokens=self._usage.prompt_tokens + prompt_tokens,
-                completion_tokens=self._usage.completion_tokens + completion_tokens,
-                cost=self._usage.cost + self.cost(prompt_tokens, completion_tokens),
             )
 
     def answered(self) -> None:
@@ -126,7 +124,7 @@ class Spending:
             self._in_a_row += 1
             if self._in_a_row >= self._breaker:
                 self.stop(
-                    ActorDied(
+                    LabelerStopped(
                         f"the endpoint failed {self._in_a_row} questions in a row, the last with: {reason}; "
                         "the answers are kept: run again when it is well (labeler.breaker is how many are borne)"
                     )
@@ -143,5 +141,8 @@ class Spending:
         with self._changed:
             return not self._changed.wait_for(lambda: self._stop is not None, timeout=seconds)
 
-    def _fits(self, most: float) -> bool:
-        return self._budget is None or self._usage.cost + sum(self._reserved) + most <= self._budget
+    def _spent(self) -> LabelerStopped:
+        return LabelerStopped(
+            f"{self._account.total:.6g} of the budget of {self._budget:g} is spent, and the next request could pass it; "
+            "the answers are kept: raise labeler.budget and run again to go on"
+        )

@@ -1,17 +1,16 @@
 """Agreement: the labeler against people, on several sets and asked in several ways; a figure for everything it is worth."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from jobs import marks, trust
-from jobs.askings import askings
+from jobs import trust
+from jobs.askings import AskedSet
 from jobs.consult import consult, judgements, stored, table
 from jobs.context import Context
 from jobs.label import marked_pairs
 from jobs.progress import Progress, headline
 from jobs.store import write_json
-from truing.config.stages import Agreement, HumanLabels
+from truing.config.stages import Agreement
 from truing.labeling.agreement import Row as Figure
 from truing.labeling.agreement import interval_row
 from truing.labeling.annotators import annotator_agreement
@@ -22,29 +21,22 @@ def agreement(context: Context) -> None:
     settings = context.study.agreement
     assert settings is not None
     headline("Agreement: the labeler against people")
-    found = [_set(context, settings, one) for one in settings.sets]
+    found = [_set(context, settings, one) for one in context.asked_sets]
     trusted = [entry for each in found for entry in each["trust"]]
-    trust.show("Agreement with people", trusted)
+    notes = [f"{one.name}: {one.survey.note()}" for one in context.asked_sets if one.survey.left_out]
+    trust.show("Agreement with people", trusted, "\n".join(notes))
     for each in found:
         for name, one in each["calibration"].items():
             trust.show_calibration(f"{each['set']}, {name}", one["rows"])
     write_json(context.run.path / "agreement.json", found)
 
 
-def set_name(labels: HumanLabels) -> str:
-    """What a set is called in tables and folders."""
-    return labels.name or Path(labels.path).name.split(".")[0]
-
-
-def _set(context: Context, settings: Agreement, labels: HumanLabels) -> dict[str, Any]:
+def _set(context: Context, settings: Agreement, one: AskedSet) -> dict[str, Any]:
     """One set: the labels, then every figure of them."""
-    study, name = context.study, set_name(labels)
-    surveyed = marks.survey([labels])
-    templates = settings.templates or (study.label.templates,)
-    ways = askings(templates, settings.styles, settings.criteria, surveyed.domains)
+    study, name, surveyed, ways = context.study, one.name, one.survey, one.askings
     folder = context.run.path / "agreement" / name
-    done = consult(context, f"asking about {name}", folder, partial(marked_pairs, (labels,)), ways, 1.0)
-    marked = trust.marks(table(folder, context.members[0]))
+    done = consult(context, f"asking about {name}", folder, partial(marked_pairs, (one.labels,)), ways, 1.0)
+    marked = trust.marks([table(folder, member) for member in context.members])
     each = {member.name: stored(table(folder, member)) for member in context.members}
     labelers = each if len(each) == 1 else {"together": judgements(study.labeler, folder), **each}
     entries: list[dict[str, Any]] = []
@@ -62,7 +54,7 @@ def _set(context: Context, settings: Agreement, labels: HumanLabels) -> dict[str
     return {
         "set": name,
         "pairs": surveyed.pairs, "ties": surveyed.ties, "left out": surveyed.left_out,
-        "asked": done.asked, "failed": done.failed,
+        "asked": done.asked, "failed": done.failed, "reused": sum(done.reused.values()),
         "trust": entries,
         "calibration": calibration,
         "wording": trust.wording(marked, next(iter(labelers.values())), ways, study.seed),

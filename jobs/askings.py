@@ -1,8 +1,13 @@
 """The ways in which a labeler is asked: templates, styles and criteria, checked before anything is started."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from jobs.marks import Survey, survey
 from truing.config.labeling import Style
+from truing.config.stages import HumanLabels
+from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking
 from truing.labeling.questions import comparison, explanation
@@ -33,6 +38,43 @@ def askings(
                     raise ConfigError(f"the labeler is to be asked twice in the same way ({name}); leave one out")
                 found[name] = asking
     return found
+
+
+@dataclass(frozen=True)
+class AskedSet:
+    """One set of an agreement study: its name in tables and folders, what is in it, and the ways of asking about it."""
+
+    name: str
+    labels: HumanLabels
+    survey: Survey
+    askings: Mapping[str, Asking]
+
+
+def asked_sets(study: Study) -> tuple[AskedSet, ...]:
+    """The sets of the agreement study, each read once; none where the study has no such section.
+
+    Raises:
+        ConfigError: two sets of one name, a set that cannot be read, or what `askings` refuses.
+    """
+    settings, label = study.agreement, study.label
+    if settings is None:
+        return ()
+    named: dict[str, HumanLabels] = {}
+    for one in settings.sets:
+        name = one.name or Path(one.path).name.split(".")[0]
+        if name in named:
+            raise ConfigError(
+                f"agreement.sets: {named[name].path} and {one.path} are both called {name!r}; give each its own name"
+                " (name: …)"
+            )
+        named[name] = one
+    templates, styles = settings.templates or (label.templates,), settings.styles or (label.style,)
+    found: list[AskedSet] = []
+    for name, one in named.items():
+        surveyed = survey([one])
+        ways = askings(templates, styles, settings.criteria, surveyed.domains)
+        found.append(AskedSet(name, one, surveyed, ways))
+    return tuple(found)
 
 
 def _check(asking: Asking) -> None:

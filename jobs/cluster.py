@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from truing.config.labeling import Cascade, EngineLabeler, Ensemble, Labeler
-from truing.config.policy import AiScorePart, Ppo, RewardModelPart
+from truing.config.policy import AiScorePart, CombinedPart, Ppo, Reinforce, RewardModelPart
 from truing.config.roles import Engine
 from truing.config.study import Study
 from truing.errors import ShortOfResources
@@ -89,19 +89,23 @@ def demands(study: Study) -> list[tuple[str, int, float, float]]:
     found = [("sample.engine", study.sample.engine)] if study.sample else []
     found += _labeler_engines("labeler", study.labeler)
     roles: list[tuple[str, int, float, float]] = [(key, e.count, e.cpus, e.gpus) for key, e in found]
-    if study.reward_model:
-        learner = study.reward_model.learner
-        roles.append(("reward_model.learner", learner.ranks, learner.cpus, learner.gpus))
+    for key, section in (("sft", study.sft), ("reward_model", study.reward_model), ("dpo", study.dpo)):
+        if section is not None:
+            learner = section.learner
+            roles.append((f"{key}.learner", learner.ranks, learner.cpus, learner.gpus))
+    if study.dpo:
+        reference = study.dpo.reference
+        roles.append(("dpo.reference", reference.count, reference.cpus, reference.gpus))
     if study.policy:
         policy = study.policy
         roles.append(("policy.engine", policy.engine.count, policy.engine.cpus, policy.engine.gpus))
         roles.append(("policy.learner", policy.learner.ranks, policy.learner.cpus, policy.learner.gpus))
         roles.append(("policy.reference", policy.reference.count, policy.reference.cpus, policy.reference.gpus))
-        if isinstance(policy.algorithm, Ppo):
+        if isinstance(policy.algorithm, Ppo | Reinforce):
             critic = policy.algorithm.critic
             roles.append(("policy.algorithm.critic", critic.ranks, critic.cpus, critic.gpus))
         for i, part in enumerate(policy.rewards):
-            if isinstance(part, RewardModelPart):
+            if isinstance(part, RewardModelPart | CombinedPart):
                 roles.append((f"policy.rewards.{i}.scorer", part.scorer.count, part.scorer.cpus, part.scorer.gpus))
             if isinstance(part, AiScorePart):
                 key = f"policy.rewards.{i}.labeler"

@@ -12,8 +12,9 @@ from typing import Any
 
 from actors.group import fetch
 from jobs.context import Context
-from jobs.labelers import LABELS, Member, compare, members, pool, request
-from jobs.requests import Ledger, requested, standing, write_requests
+from jobs.labelers import LABELS, Member, compare, members, pool, request, spent
+from jobs.requests import Ledger, requests, standing, write_requests
+from jobs.reuse import take_over
 from jobs.store import Table
 from jobs.sweep import Swept, sweep_requests
 from truing.config.labeling import Cascade, Ensemble
@@ -28,17 +29,15 @@ Pairs = Callable[[], Iterator[tuple[Pair, Row]]]
 Judgements = Mapping[tuple[str, str], Judgement]
 """By pair and name of the asking."""
 
-NUMBERS = (
-    "id", "pair", "asking", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba", "both_orders",
-)  # fmt: skip
+NUMBERS = ("id", "pair", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba", "both_orders")
 
 
 @dataclass(frozen=True)
 class Consulted:
-    """What became of it, by single labeler."""
+    """What became of it, by single labeler. `reused`: answers that other run folders had."""
 
-    folder: Path
     passes: Mapping[str, Swept]
+    reused: Mapping[str, int]
 
     @property
     def failed(self) -> int:
@@ -46,9 +45,20 @@ class Consulted:
         return sum(swept.ledger.failed for swept in self.passes.values())
 
     @property
+    def passing(self) -> int:
+        """How many of those that failed the next run asks again."""
+        return sum(swept.ledger.passing for swept in self.passes.values())
+
+    @property
     def asked(self) -> int:
         """Questions, over all labelers."""
         return sum(swept.ledger.total for swept in self.passes.values())
+
+    @property
+    def unanswered(self) -> dict[str, float]:
+        """Share of each labeler's questions without an answer."""
+        ledgers = {name: swept.ledger for name, swept in self.passes.items()}
+        return {name: one.failed / one.total if one.total else 0.0 for name, one in ledgers.items()}
 
 
 def table(folder: Path, member: Member) -> Table:
@@ -66,15 +76,17 @@ def consult(
     """
     settings = context.study.labeler
     passes: dict[str, Swept] = {}
+    reused: dict[str, int] = {}
     everyone = list(context.members)
     for i, member in enumerate(everyone):
         some: Pairs = pairs
         if isinstance(settings, Cascade) and i > 0:
             first = table(folder, everyone[0])
-            some = partial(_unsure, pairs, first, settings.unsure_below)
+            some = partial(_unsure, pairs, first, settings.unsure_below, tuple(askings))
         name = f"{title}: {member.name}" if len(everyone) > 1 else title
-        passes[member.name] = _pass(context, name, table(folder, member), some, askings, member, max_failed)
-    return Consulted(folder, passes)
+        swept, taken = _pass(context, name, table(folder, member), some, askings, member, max_failed)
+        passes[member.name], reused[member.name] = swept, taken
+    return Consulted(passes, reused)
 
 
 def _pass(
@@ -85,15 +97,18 @@ def _pass(
     askings: Mapping[str, Asking],
     member: Member,
     max_failed: float,
-) -> Swept:
-    batch = context.study.label.batch
-    ledger = remotely(context, title, _write, pairs, askings, member.id, table, batch)
-    workers = pool(member, context.study.cluster, partial(compare, askings=askings), batch, LABELS)
+) -> tuple[Swept, int]:
+    """One labeler's pass, and how many of its answers were taken over."""
+    batch, reuse = context.study.label.batch, context.study.label.reuse
+    ledger, taken = remotely(context, title, _write, pairs, askings, member.id, table, batch, reuse)
+    account = spent(context.run.path, member.id)
+    workers = pool(member, context.study.cluster, partial(compare, askings=askings), batch, LABELS, account)
 
     def stand(table: Table, ledger: Ledger) -> Ledger:
         return remotely(context, title, standing, table, ledger)
 
-    return sweep_requests(title, table, ledger, workers, max_failed=max_failed, connect=context.connect, stand=stand)
+    swept = sweep_requests(title, table, ledger, workers, max_failed=max_failed, connect=context.connect, stand=stand)
+    return swept, taken
 
 
 def remotely(context: Context, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -105,17 +120,26 @@ def remotely(context: Context, what: str, function: Callable[..., Any], *argumen
     return fetch([ref], what, context.study.cluster.call_deadline)[0]
 
 
-def _write(pairs: Pairs, askings: Mapping[str, Asking], labeler: str, table: Table, shard: int) -> Ledger:
-    rows = (request(pair, asking, name, labeler, **more) for pair, more in pairs() for name, asking in askings.items())
-    return write_requests(rows, table, shard)
+def _write(
+    pairs: Pairs, askings: Mapping[str, Asking], labeler: str, table: Table, shard: int, reuse: Sequence[str]
+) -> tuple[Ledger, int]:
+    """What is to be asked, once what others have asked is taken over."""
+
+    def rows() -> Iterator[Row]:
+        for pair, more in pairs():
+            for name, asking in askings.items():
+                yield request(pair, asking, name, labeler, **more)
+
+    taken = take_over(rows(), table, reuse)
+    return write_requests(rows(), table, shard), taken
 
 
-def _unsure(pairs: Pairs, first: Table, below: float) -> Iterator[tuple[Pair, Row]]:
-    """The pairs of whose winner the first labeler is not sure, however it was asked."""
+def _unsure(pairs: Pairs, first: Table, below: float, ways: Sequence[str]) -> Iterator[tuple[Pair, Row]]:
+    """The pairs that the first labeler did not answer in every way, or of whose winner it is not sure in one of them."""
     known = stored(first)
-    unsure = {pair for (pair, _), found in known.items() if max(found.p_first(), 1 - found.p_first()) < below}
     for pair, more in pairs():
-        if pair.id in unsure:
+        found = [known.get((pair.id, way)) for way in ways]
+        if any(one is None or max(one.p_first(), 1 - one.p_first()) < below for one in found):
             yield pair, more
 
 
@@ -123,9 +147,10 @@ def stored(table: Table) -> dict[tuple[str, str], Judgement]:
     """One labeler's judgements of what its last pass asked; of the stored labels only numbers and ids are read.
 
     The table also holds what was asked before, with another template under the same name, say: that is not looked at.
+    The last pass also says how a way of asking is called now.
     """
-    asked = requested(table)
-    return {(row["pair"], row["asking"]): judgement(row) for row in table.read(NUMBERS) if row["id"] in asked}
+    asked = {row["id"]: row["asking"] for row in requests(table)}
+    return {(row["pair"], asked[row["id"]]): judgement(row) for row in table.read(NUMBERS) if row["id"] in asked}
 
 
 def judgement(row: Row) -> Judgement:

@@ -8,11 +8,13 @@ from typing import Any
 
 import yaml
 
-from jobs.askings import askings
+from jobs.askings import AskedSet, asked_sets, askings
 from jobs.cluster import connect
 from jobs.labelers import Member, members
-from jobs.marks import Survey, sources, survey, survey_unmarked
+from jobs.marks import Survey, check_marked, sources, survey, survey_unmarked
+from jobs.material import Material, material
 from jobs.models import fingerprint, model_folder
+from jobs.reuse import check_reuse
 from jobs.store import RunFolder
 from jobs.sweep import Pool
 from trainers.roles import engine_needs
@@ -20,6 +22,7 @@ from truing.config.labeling import Cascade
 from truing.config.roles import Engine
 from truing.config.study import Study
 from truing.data.loaders import load_prompts, split_holdout
+from truing.errors import ConfigError
 from truing.labeling.asking import Asking
 from truing.records import Prompt, content_id
 
@@ -39,18 +42,61 @@ class Context:
             ConfigError: the first thing that is wrong.
         """
         context = cls(study, RunFolder(Path(study.storage) / study.name))
-        _ = context.start_folder, context.members, context.training, context.askings
+        check_marked(study)
+        check_reuse(study.label.reuse)
+        _ = (
+            context.base_folder,
+            context.start_id,
+            context.members,
+            context.training,
+            context.askings,
+            context.asked_sets,
+        )
         return context
 
     @cached_property
-    def start_folder(self) -> str:
-        """The start policy."""
+    def base_folder(self) -> str:
+        """The model that the study names."""
         return model_folder(self.study.model.path)
+
+    @property
+    def start_folder(self) -> str:
+        """The start policy: the model, or what supervised fine-tuning made of it.
+
+        Raises:
+            ConfigError: it is to be fine-tuned and is not yet.
+        """
+        if self.study.sft is None:
+            return self.base_folder
+        tuned = self.run.path / "sft" / "model"
+        if not (tuned / "config.json").is_file():
+            raise ConfigError(
+                f"{tuned}: the start policy is not there yet; run `truing train` or `truing pipeline` first"
+            )
+        return str(tuned)
 
     @cached_property
     def start_id(self) -> str:
-        """Identity of the start policy's weights."""
-        return fingerprint(self.start_folder, self.study.model.revision)
+        """Identity of the start policy: its weights', or that of all that supervised fine-tuning makes them from."""
+        if self.study.sft is None:
+            return fingerprint(self.base_folder, self.study.model.revision)
+        return content_id("sft", self.sft_key)
+
+    @cached_property
+    def material(self) -> Material:
+        """What supervised fine-tuning shows and tests."""
+        assert self.study.sft is not None
+        return material(self.study.sft, self.study.seed)
+
+    @cached_property
+    def sft_key(self) -> str:
+        """Identity of everything that supervised fine-tuning depends on."""
+        study = self.study
+        assert study.sft is not None
+        base = fingerprint(self.base_folder, study.model.revision)
+        return self.key(
+            "sft", study.sft.model_dump(mode="json"), base, self.material.key, study.seed, study.model.context
+        )
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -100,6 +146,11 @@ class Context:
         """
         label = self.study.label
         return askings([label.templates], [label.style], label.criteria, self.domains)
+
+    @cached_property
+    def asked_sets(self) -> tuple[AskedSet, ...]:
+        """The sets of the agreement study, with the ways of asking about each."""
+        return asked_sets(self.study)
 
     @cached_property
     def evaluation(self) -> list[Prompt]:

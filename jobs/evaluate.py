@@ -7,16 +7,20 @@ from typing import Any
 from jobs import measure
 from jobs.context import Context
 from jobs.figures import Measured, results
-from jobs.grading import START, TRAINED, asked, rewards, scorers, win_rates
+from jobs.grading import START, Graders, graded, win_rates
 from jobs.models import embedder_folder, fingerprint
 from jobs.progress import headline, print_table
 from jobs.sample import complete, requests
 from jobs.store import write_json
 from truing.algorithms.best_of_n import best_index
+from truing.config.policy import FinishedPart
 from truing.config.stages import Evaluate
 from truing.errors import ConfigError
 from truing.records import Row, content_id
 from truing.report.contents import PolicyResult
+
+TRAINED = "trained"
+"""What the policy of reinforcement learning is called."""
 
 
 def evaluate(context: Context) -> list[PolicyResult]:
@@ -28,14 +32,17 @@ def evaluate(context: Context) -> list[PolicyResult]:
         raise ConfigError(
             "evaluate: there is no held-out and no shifted prompt; raise prompts.holdout or give prompts with a split"
         )
-    trained = context.run.path / "policy" / "model"
-    folders = {START: context.start_folder} | ({TRAINED: str(trained)} if (trained / "config.json").is_file() else {})
+    folders = {START: context.start_folder} | _trained(context)
     drawn = {name: _draw(context, settings, name, folder) for name, folder in folders.items()}
-    parts = rewards(context, settings, [row for rows in drawn.values() for row in rows])
+    policy = context.study.policy
+    precision = policy.learner.precision if policy else "bfloat16"
+    graders = Graders(context, settings.scorer, precision, "evaluation")
+    every = [row for rows in drawn.values() for row in rows]
+    parts = graded(graders, policy.rewards if policy else (FinishedPart(),), every)
     outputs = _policies(settings, drawn, parts)
     wins = win_rates(context, outputs)
-    kl = _divergence(context, settings, folders, outputs) if TRAINED in folders else {}
-    vectors = _embed(context, settings, outputs)
+    kl = _divergence(graders, settings, folders, outputs)
+    vectors = _embed(graders, settings, outputs)
     found = results(
         Measured(context.evaluation, outputs, parts, wins, kl, vectors, settings.best_of, context.study.seed)
     )
@@ -43,6 +50,13 @@ def evaluate(context: Context) -> list[PolicyResult]:
     write_json(context.run.path / "evaluation" / "samples.json", _samples(context, outputs, parts))
     _show(found)
     return found
+
+
+def _trained(context: Context) -> dict[str, str]:
+    """Folders of the policies that the study has trained, by what they are called."""
+    named = {TRAINED: "policy", "rejection sampling": "rejection", "DPO": "dpo"}
+    found = {name: context.run.path / stage / "model" for name, stage in named.items()}
+    return {name: str(folder) for name, folder in found.items() if (folder / "config.json").is_file()}
 
 
 def _draw(context: Context, settings: Evaluate, name: str, folder: str) -> list[Row]:
@@ -68,11 +82,12 @@ def _policies(
     settings: Evaluate, drawn: dict[str, list[Row]], parts: dict[str, dict[str, float]]
 ) -> dict[str, dict[str, list[Row]]]:
     """K outputs of each policy by prompt. Best-of-n takes the best of each n of the start policy's n·K."""
-    found: dict[str, dict[str, list[Row]]] = {name: {} for name in (START, f"best of {settings.best_of}", TRAINED)}
+    best_name = f"best of {settings.best_of}"
+    found: dict[str, dict[str, list[Row]]] = {name: {} for name in (START, best_name, *drawn)}
     for name, rows in drawn.items():
         for row in sorted(rows, key=lambda r: r["sample"]):
             found[name].setdefault(row["prompt_id"], []).append(row)
-    best = found[f"best of {settings.best_of}"]
+    best = found[best_name]
     for prompt, rows in found[START].items():
         known = [row for row in rows if "total" in parts[row["id"]]]
         batches = [
@@ -84,30 +99,29 @@ def _policies(
 
 
 def _divergence(
-    context: Context, settings: Evaluate, folders: dict[str, str], outputs: dict[str, dict[str, list[Row]]]
+    graders: Graders, settings: Evaluate, folders: dict[str, str], outputs: dict[str, dict[str, list[Row]]]
 ) -> dict[str, float]:
-    """log π/π_ref of each output of the trained policy, by output id."""
-    rows = [row for by_prompt in outputs[TRAINED].values() for row in by_prompt]
-    precision = context.study.policy.learner.precision if context.study.policy else "bfloat16"
-    make = partial(
-        measure.read_models, folders[TRAINED], folders[START], settings.scorer, precision, settings.sampling.temperature
-    )
-    found = asked(
-        context, "KL to the start policy", "divergence", rows, scorers(context, settings, make, measure.divergence)
-    )
-    return {key: row["kl"] for key, row in found.items()}
+    """log π/π_ref of each output of a trained policy, by output id."""
+    found: dict[str, float] = {}
+    for name, folder in folders.items():
+        if name == START:
+            continue
+        rows = [row for by_prompt in outputs[name].values() for row in by_prompt]
+        temperature = settings.sampling.temperature
+        make = partial(measure.read_models, folder, folders[START], settings.scorer, graders.precision, temperature)
+        done = graders.asked(f"KL of {name} to the start", "divergence", rows, graders.pool(make, measure.divergence))
+        found |= {key: row["kl"] for key, row in done.items()}
+    return found
 
 
-def _embed(context: Context, settings: Evaluate, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, list[float]]:
+def _embed(graders: Graders, settings: Evaluate, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, list[float]]:
     """Sentence-BERT vector of each text, by text; each text is embedded once."""
     folder = embedder_folder(settings.embedder)
     texts = sorted({row["text"] for by_prompt in outputs.values() for rows in by_prompt.values() for row in rows})
     identity = fingerprint(folder)
     questions: list[Row] = [{"id": content_id("embedding", identity, text), "text": text} for text in texts]
     make: Any = partial(measure.load_embedder, folder)
-    found = asked(
-        context, "sentence embeddings", "embeddings", questions, scorers(context, settings, make, measure.embed)
-    )
+    found = graders.asked("sentence embeddings", "embeddings", questions, graders.pool(make, measure.embed))
     return {text: found[question["id"]]["vector"] for text, question in zip(texts, questions, strict=True)}
 
 

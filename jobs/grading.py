@@ -1,43 +1,73 @@
 """Grading: reward parts of each output, and the judge's verdicts against the start policy."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from actors.reward_model import RewardScorer
 from jobs import measure
+from jobs.calibrated import fitted_maps
 from jobs.consult import consult, judgements
 from jobs.context import Context
-from jobs.labelers import member, online
+from jobs.labelers import member, online, spent
 from jobs.labelers import pool as labeler_pool
 from jobs.models import fingerprint
 from jobs.steps import evaluation_steps
 from jobs.sweep import Pool, sweep
 from trainers.roles import score_asking, worker_needs
-from truing.algorithms.rules import finished_reward, pattern_share
-from truing.config.policy import AiScorePart, FinishedPart, PatternPart, RewardModelPart, RewardPart, part_name
-from truing.config.stages import Evaluate
+from truing.algorithms.rules import finished_reward, length_penalty, pattern_share, safety_first
+from truing.config.policy import (
+    AiScorePart,
+    CombinedPart,
+    LengthPart,
+    PatternPart,
+    RewardModelPart,
+    RewardPart,
+    part_name,
+)
+from truing.config.roles import Scorer
 from truing.errors import ConfigError
+from truing.labeling.calibration import p_first
 from truing.records import Pair, Row, canonical_pair, content_id
 
-START, TRAINED = "start", "trained"
+START = "start"
+"""What the start policy is called in an evaluation."""
 
 
-def rewards(context: Context, settings: Evaluate, rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Reward parts of each output, by the same graph as in training; a part that failed is absent."""
-    parts: tuple[RewardPart, ...] = context.study.policy.rewards if context.study.policy else (FinishedPart(),)
+@dataclass(frozen=True)
+class Graders:
+    """Who scores outputs, and where what they say is kept: `home` is a folder below the run's."""
+
+    context: Context
+    scorer: Scorer
+    precision: str
+    home: str
+
+    def pool(self, make: Callable[[], Any], answer: Any) -> Pool:
+        """Scoring actors of an offline pass."""
+        cluster, count = self.context.study.cluster, self.scorer.count
+        return Pool(make, answer, worker_needs(self.scorer, cluster, cluster.restarts), count, count)
+
+    def asked(self, title: str, table: str, rows: list[Row], pool: Pool) -> dict[str, Row]:
+        """One pass; the answers by question id."""
+        unique = list({row["id"]: row for row in rows}.values())
+        done = sweep(
+            title, unique, self.context.run.table(f"{self.home}/{table}"), pool,
+            max_failed=self.context.study.label.max_failed, connect=self.context.connect,
+        )  # fmt: skip
+        return {row["id"]: row for row in done}
+
+
+def graded(graders: Graders, parts: Sequence[RewardPart], rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Reward parts of each output and their weighted `total`, by output id; a part that failed is absent, and the total too."""
     found: dict[str, dict[str, float]] = {row["id"]: {} for row in rows}
     for part in parts:
-        if isinstance(part, RewardModelPart):
-            scores = _model_scores(context, settings, part, rows)
-        elif isinstance(part, AiScorePart):
-            scores = _ai_scores(context, part, rows)
-        elif isinstance(part, PatternPart):
-            scores = {row["id"]: pattern_share(row["text"], part.pattern) for row in rows}
-        else:
-            scores = {row["id"]: finished_reward(row["finished"]) for row in rows}
-        for key, score in scores.items():
+        for key, score in _scores(graders, part, rows).items():
             found[key][part_name(part)] = score
     weights = {part_name(part): part.weight for part in parts}
     for scores in found.values():
@@ -46,53 +76,75 @@ def rewards(context: Context, settings: Evaluate, rows: list[Row]) -> dict[str, 
     return found
 
 
-def scorers(context: Context, settings: Evaluate, make: Callable[[], Any], answer: Any) -> Pool:
-    """Scoring actors of an offline pass."""
-    cluster, count = context.study.cluster, settings.scorer.count
-    return Pool(make, answer, worker_needs(settings.scorer, cluster, cluster.restarts), count, count)
+def _scores(graders: Graders, part: RewardPart, rows: list[Row]) -> dict[str, float]:
+    if isinstance(part, RewardModelPart):
+        return _model_scores(graders, part, rows)
+    if isinstance(part, CombinedPart):
+        return _combined_scores(graders, part, rows)
+    if isinstance(part, AiScorePart):
+        return _ai_scores(graders, part, rows)
+    if isinstance(part, LengthPart):
+        return {row["id"]: length_penalty(len(row["tokens"]), part.target) for row in rows}
+    if isinstance(part, PatternPart):
+        return {row["id"]: pattern_share(row["text"], part.pattern) for row in rows}
+    return {row["id"]: finished_reward(row["finished"]) for row in rows}
 
 
-def asked(context: Context, title: str, table: str, rows: list[Row], pool: Pool) -> dict[str, Row]:
-    """One pass; the answers by question id."""
-    unique = list({row["id"]: row for row in rows}.values())
-    done = sweep(
-        title, unique, context.run.table(f"evaluation/{table}"), pool,
-        max_failed=context.study.label.max_failed, connect=context.connect,
-    )  # fmt: skip
-    return {row["id"]: row for row in done}
-
-
-def _model_scores(context: Context, settings: Evaluate, part: RewardModelPart, rows: list[Row]) -> dict[str, float]:
-    folder = part.path or str(context.run.path / "reward_model" / "model")
+def _model_scores(graders: Graders, part: RewardModelPart, rows: list[Row]) -> dict[str, float]:
+    folder = part.path or str(graders.context.run.path / "reward_model" / "model")
     if not Path(folder).is_dir():
         raise ConfigError(
-            f"evaluate: the reward graph wants a reward model and {folder} is absent; run `truing train` first"
+            f"{graders.home}: the reward graph wants a reward model and {folder} is absent; run `truing train` first"
         )
-    identity = fingerprint(folder)
+    return _scored(graders, folder, rows, measure.reward)
+
+
+def _combined_scores(graders: Graders, part: CombinedPart, rows: list[Row]) -> dict[str, float]:
+    """Llama 2's reward, whitened over all outputs."""
+    safety, helpful = (_scored(graders, folder, rows, measure.raw_reward) for folder in (part.safety, part.helpful))
+    limit = math.log(part.threshold / (1 - part.threshold))
+    found = {
+        row["id"]: safety_first(
+            safety[row["id"]], helpful[row["id"]], must_be_safe=row["domain"] in part.domains, limit=limit
+        )
+        for row in rows
+        if row["id"] in safety and row["id"] in helpful
+    }
+    values = list(found.values())
+    mean, deviation = float(np.mean(values)), float(np.std(values)) + 1e-8
+    return {key: (score - mean) / deviation for key, score in found.items()}
+
+
+def _scored(graders: Graders, folder: str, rows: list[Row], answer: Any) -> dict[str, float]:
+    """A reward model's score of each output; the same text is scored once."""
+    identity = content_id(fingerprint(folder), answer.__name__)
     keys = {row["id"]: content_id("reward", identity, row["prompt"], row["text"]) for row in rows}
     questions = [{"id": keys[row["id"]], "prompt": row["prompt"], "text": row["text"]} for row in rows]
-    precision = context.study.policy.learner.precision if context.study.policy else "bfloat16"
-    make = partial(RewardScorer, folder, context.study.model.context, settings.scorer, precision)
-    found = asked(context, "reward model", "rewards", questions, scorers(context, settings, make, measure.reward))
+    make = partial(RewardScorer, folder, graders.context.study.model.context, graders.scorer, graders.precision)
+    found = graders.asked("reward model", "rewards", questions, graders.pool(make, answer))
     return {key: found[question]["score"] for key, question in keys.items() if question in found}
 
 
-def _ai_scores(context: Context, part: AiScorePart, rows: list[Row]) -> dict[str, float]:
-    judge = member(online(part.labeler or context.study.labeler, "policy.rewards: ai_score"))
+def _ai_scores(graders: Graders, part: AiScorePart, rows: list[Row]) -> dict[str, float]:
+    context = graders.context
+    judge = member(online(part.labeler or context.study.labeler, "rewards: ai_score"))
     asking = score_asking(part)
     steps = evaluation_steps(context, part)
     asked_of = content_id("score", judge.id, asking.template("*").hash, steps)
     keys = {row["id"]: content_id(asked_of, row["prompt"], row["text"]) for row in rows}
     questions = [{"id": keys[row["id"]], "prompt": row["prompt"], "text": row["text"]} for row in rows]
     answer = partial(measure.score, asking=asking, steps=steps)
-    found = asked(context, "direct scores", "scores", questions, labeler_pool(judge, context.study.cluster, answer, 64))
+    account = spent(context.run.path, judge.id)
+    pool = labeler_pool(judge, context.study.cluster, answer, 64, spent=account)
+    found = graders.asked("direct scores", "scores", questions, pool)
     return {key: found[question]["score"] for key, question in keys.items() if question in found}
 
 
 def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, dict[str, list[float]]]:
-    """Wins against the start policy by policy and prompt: 1 where P(better), both orders averaged, exceeds ½; ½ for a tie.
+    """Wins against the start policy by policy and prompt: 1 where P(better) exceeds ½; ½ for a tie.
 
-    Equal texts are a tie, unasked.
+    P is the mean of both orders, or the study's calibration map's. Equal texts are a tie, unasked. Raises ConfigError
+    where the map is to be used and is not fitted yet.
     """
     games: list[tuple[str, str, Pair, bool]] = []
     wins: dict[str, dict[str, list[float]]] = {name: {} for name in outputs if name != START}
@@ -105,6 +157,7 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
                 games.append((name, prompt, *canonical_pair(row["prompt"], row["text"], base["text"], row["domain"])))
     label = context.study.label
     askings = dict([next(iter(context.askings.items()))])
+    maps = fitted_maps(context, askings)
     folder = context.run.path / "evaluation" / "judgements"
     consult(
         context,
@@ -119,7 +172,7 @@ def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dic
     for name, prompt, pair, swapped in games:
         found = known.get((pair.id, asked_as))
         if found is not None:
-            p = found.p_first(asks_for_worse=asking.asks_for_worse(pair.domain))
+            p = p_first(found, asking, pair, maps.get(asked_as))
             wins[name].setdefault(prompt, []).append(0.5 if p == 0.5 else float((p > 0.5) != swapped))
     return wins
 

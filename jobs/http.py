@@ -1,7 +1,7 @@
 """The HTTP endpoint in front of a served labeler: requests are checked, answers are numbers, refusals say why."""
 
 import asyncio
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import FastAPI, HTTPException
@@ -13,6 +13,7 @@ from actors.labeler import Labeler
 from truing.config.serving import Serve
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking, Judgement
+from truing.labeling.calibration import LogisticMap, p_first
 from truing.labeling.consensus import flips
 from truing.records import Failed, NotAsked, Pair, Unparsable, content_id
 
@@ -42,9 +43,10 @@ class Score(Body):
 
 
 class Preference(BaseModel):
-    """P(first preferred), both orders averaged; the raw label log-probs in nats (null: ruled out) by order."""
+    """P(first preferred), both orders averaged or calibrated; the raw label log-probs in nats (null: ruled out) by order."""
 
     p_first: float
+    calibrated: bool
     preferred: Literal["first", "second", "tie"]
     flips: bool
     logprobs_as_given: tuple[float | None, float | None]
@@ -62,6 +64,15 @@ class Health(BaseModel):
 
     status: Literal["ok"] = "ok"
     criteria: list[str]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the labeler is asked to compare and to score, and the calibration map of its comparisons, if there is one."""
+
+    compared: Asking
+    scored: Asking
+    calibration: LogisticMap | None
 
 
 # Above the class: Serve packs it, with what it knows by then, where it is decorated.
@@ -90,24 +101,25 @@ def _number(logprob: float) -> float | None:
 class Endpoint:
     """Checks requests, hands them to the labeler's replicas, and turns what comes back into answers or refusals."""
 
-    def __init__(self, labeler: str, settings: Serve, askings: Mapping[str, Asking], scored: Asking) -> None:
+    def __init__(self, labeler: str, settings: Serve, answering: Answering) -> None:
         self._handle = serve.get_app_handle(labeler)
-        self._settings, self._askings, self._scored = settings, dict(askings), scored
+        self._settings, self._answering = settings, answering
 
     @app.post("/compare")
     async def compare(self, body: Compare) -> Preference:
         """Which response is better, asked in both orders."""
         self._check(body.prompt, body.first, body.second)
         pair = Pair(content_id(body.prompt, body.first, body.second), body.prompt, body.first, body.second, body.domain)
-        asking = next(iter(self._askings.values()))
+        asking, calibration = self._answering.compared, self._answering.calibration
         try:
-            worse = asking.asks_for_worse(body.domain)
+            asking.template(body.domain)
         except ConfigError as error:
             raise HTTPException(422, str(error)) from None
         found: Judgement = await self._ask(compare_some, (pair, asking))
-        p = found.p_first(asks_for_worse=worse)
+        p = p_first(found, asking, pair, calibration)
         return Preference(
             p_first=p,
+            calibrated=calibration is not None,
             preferred="tie" if p == 0.5 else "first" if p > 0.5 else "second",
             flips=flips(found.ab, found.ba),
             logprobs_as_given=(_number(found.ab.first), _number(found.ab.second)),
@@ -118,13 +130,13 @@ class Endpoint:
     async def score(self, body: Score) -> Reward:
         """How good a response is."""
         self._check(body.prompt, body.response)
-        return Reward(score=await self._ask(score_some, (body.prompt, body.response, self._scored)))
+        return Reward(score=await self._ask(score_some, (body.prompt, body.response, self._answering.scored)))
 
     @app.get("/health")
     async def health(self) -> Health:
         """Whether the labeler answers at all: one replica is asked."""
         await self._ask(nothing, None)
-        return Health(criteria=[asking.criterion for asking in self._askings.values()])
+        return Health(criteria=[self._answering.compared.criterion])
 
     def _check(self, *texts: str) -> None:
         for text in texts:
@@ -144,7 +156,7 @@ class Endpoint:
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._settings.timeout:g} s (serve.timeout)") from None
         if isinstance(found, Failed):
-            raise HTTPException(422, found.reason)
+            raise HTTPException(422 if found.cause == "question" else 502, found.reason)
         if isinstance(found, Unparsable):
             raise HTTPException(502, f"the judge gave no verdict: {found.raw[:200]}")
         if isinstance(found, NotAsked):

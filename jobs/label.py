@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import marks, trust
+from jobs.calibrated import map_key
 from jobs.consult import Consulted, consult, judgements, remotely, stored, table
 from jobs.context import Context
 from jobs.preferences import write_preferences
@@ -21,7 +22,14 @@ from truing.data.unmarked import stream_pairs
 from truing.errors import GateClosed, TruingError
 from truing.labeling.agreement import Gate
 from truing.labeling.calibration import LogisticMap
-from truing.records import Pair, Row, canonical_pair, content_id
+from truing.records import Pair, Row, canonical_pair
+
+UNMEASURED: dict[str, Any] = {
+    "trust": [], "calibration": {}, "concordance": None, "asked": 0, "failed": 0, "passing": 0, "reused": 0,
+    "unparsable": None,
+    "reasons": ["There are no marked pairs (label.marked is null): how far to trust the labeler is not known."],
+}  # fmt: skip
+"""What is known of a labeler without marked pairs."""
 
 
 def label(context: Context) -> None:
@@ -38,14 +46,18 @@ def label(context: Context) -> None:
             f"  note: the labeler ({own}) is the policy's own model, and models prefer what they wrote themselves"
         )
     key = _key(context, [row["id"] for row in sampled])
-    if (saved := run.finished("label", key)) is not None:
-        _show_trust(saved)
+    saved = run.finished("label", key)
+    # Once something is trained on the preferences, they stay as they are.
+    trained = any((run.path / stage).exists() for stage in ("reward_model", "dpo"))
+    if saved is not None and (trained or not saved["passing"]):
+        _show_trust(context, saved)
         _gate(context, saved)
-        _show_preferences(saved)
+        _show_preferences(context, saved)
         return
+    write_json(run.path / "left_out.json", {name: one.left_out_rows() for name, one in _surveys(context).items()})
     folder = run.path / "labels"
     found, maps = _measured(context, folder / "marked")
-    _show_trust(found)
+    _show_trust(context, found)
     _gate(context, found)
     labelled: Consulted | None = None
     if study.label.pairs is not None or sampled:
@@ -55,31 +67,36 @@ def label(context: Context) -> None:
             else partial(_sampled, run.table("completions"))
         )
         labelled = consult(context, "labelling pairs", folder / "pairs", pairs, context.askings, study.label.max_failed)
-    asked = table(folder / "pairs", context.members[0])
+    asked = [table(folder / "pairs", member) for member in context.members]
     counts = remotely(
         context, "writing preferences", write_preferences, run.table("preferences"), asked, folder / "pairs",
         study.labeler, context.labeler_id, context.askings, maps, marks.sources(study.label.marked),
     )  # fmt: skip
-    report = {**found, "preferences": counts, "passes": _passes(labelled)}
+    passing = found["passing"] + (labelled.passing if labelled else 0)
+    report = {**found, "passing": passing, "preferences": counts, "passes": _passes(labelled)}
     run.finish("label", key, report)
-    _show_preferences(report)
+    _show_preferences(context, report)
 
 
 def _measured(context: Context, folder: Path) -> tuple[dict[str, Any], dict[str, LogisticMap]]:
     """The labeler on the pairs that people marked: figures, and the calibration where one is wanted."""
     study, settings = context.study, context.study.label
-    pairs = partial(marked_pairs, marks.sources(settings.marked))
+    sources = marks.sources(settings.marked)
+    if not sources:
+        (context.run.path / "trust.json").unlink(missing_ok=True)
+        return UNMEASURED, {}
+    pairs = partial(marked_pairs, sources)
     done = consult(context, "labelling marked pairs", folder, pairs, context.askings, 1.0)
-    marked = trust.marks(table(folder, context.members[0]))
+    marked = trust.marks([table(folder, member) for member in context.members])
     known = judgements(study.labeler, folder)
-    whole = trust.measure(_name(settings.marked), "labeler", marked, known, context.askings, study.seed)
+    whole = trust.measure(_name(sources[0]), "labeler", marked, known, context.askings, study.seed)
     if whole is None:
         raise TruingError(f"label: no marked pair was judged; the reasons are in {folder}")
     each = {member.name: stored(table(folder, member)) for member in context.members}
     entries = [whole]
     if len(each) > 1:
         found = (
-            trust.measure(_name(settings.marked), name, marked, one, context.askings, study.seed)
+            trust.measure(_name(sources[0]), name, marked, one, context.askings, study.seed)
             for name, one in each.items()
         )
         entries += [one for one in found if one is not None]
@@ -94,16 +111,19 @@ def _measured(context: Context, folder: Path) -> tuple[dict[str, Any], dict[str,
                     " (label.marked), or leave label.calibration out"
                 )
             maps[name] = worth.map
-            before_after[name] = {"map": worth.map.as_dict(), "rows": worth.as_rows()}
+            key = map_key(context, name)
+            before_after[name] = {"map": worth.map.as_dict(), "key": key, "rows": worth.as_rows()}
     report = {
         "trust": [entry.as_json() for entry in entries],
         "calibration": before_after,
         "concordance": None if isinstance(study.labeler, Cascade) else trust.concordance(each, study.seed),
         "asked": done.asked,
         "failed": done.failed,
-        "unparsable": done.failed / done.asked if done.asked else 0.0,
+        "passing": done.passing,
+        "reused": sum(done.reused.values()),
+        "unparsable": max(done.unanswered.values()),
         "reasons": Gate(settings.gate.min_alignment, settings.gate.max_flip_rate, settings.gate.max_unparsable).reasons(
-            whole.report, done.failed / done.asked
+            whole.report, done.unanswered
         ),
     }
     write_json(context.run.path / "trust.json", report)
@@ -120,8 +140,18 @@ def _own_model(context: Context) -> str | None:
     return None
 
 
-def _show_trust(found: Mapping[str, Any]) -> None:
-    trust.show("Trust in the labeler", found["trust"], f"{found['failed']} of {found['asked']} questions failed")
+def _surveys(context: Context) -> dict[str, marks.Survey]:
+    """What was found in the files, by what is made of it."""
+    return {"marked": context.survey} | ({"pairs": context.unmarked} if context.unmarked else {})
+
+
+def _show_trust(context: Context, found: Mapping[str, Any]) -> None:
+    if not found["trust"]:
+        return
+    note = f"{found['failed']} of {found['asked']} questions failed"
+    note += f", {found['reused']} were answered in other runs" if found["reused"] else ""
+    left_out = context.survey.note()
+    trust.show("Trust in the labeler", found["trust"], f"{note}\nmarked pairs: {left_out}" if left_out else note)
     for name, one in found["calibration"].items():
         trust.show_calibration(name, one["rows"])
 
@@ -137,9 +167,8 @@ def _gate(context: Context, found: Mapping[str, Any]) -> None:
             " label.gate.on_failure=warn to train on its labels all the same"
         )
     if reasons:
-        console.print(
-            "  A real run would stop here. This one goes on (label.gate.on_failure is warn), with marked pairs mixed in."
-        )
+        mixed = ", with marked pairs mixed in" if found["trust"] else ""
+        console.print(f"  A real run would stop here. This one goes on (label.gate.on_failure is warn){mixed}.")
 
 
 def marked_pairs(sources: tuple[HumanLabels, ...]) -> Iterator[tuple[Pair, Row]]:
@@ -166,13 +195,16 @@ def _sampled(completions: Table) -> Iterator[tuple[Pair, Row]]:
 
 
 def _file_pairs(settings: UnmarkedPairs) -> Iterator[tuple[Pair, Row]]:
-    """Pairs of a file."""
+    """Pairs of a file; where there is a limit it is read twice, so that only ids are held."""
     source = PreferenceSource(settings.path, columns=settings.columns, domain=settings.domain)
-    pairs = (item[1] for item in stream_pairs(source) if not isinstance(item, LeftOut))
-    if settings.limit is not None:
-        pairs = iter(sorted(pairs, key=lambda pair: content_id("limit", pair.id))[: settings.limit])
-    for pair in pairs:
-        yield pair, {}
+
+    def pairs() -> Iterator[Pair]:
+        return (item[1] for item in stream_pairs(source) if not isinstance(item, LeftOut))
+
+    kept = None if settings.limit is None else marks.lowest((pair.id for pair in pairs()), settings.limit)
+    for pair in pairs():
+        if kept is None or pair.id in kept:
+            yield pair, {}
 
 
 def _name(labels: HumanLabels) -> str:
@@ -184,7 +216,7 @@ def _key(context: Context, sampled: list[str]) -> str:
     study = context.study
     templates = {name: [asking.template(d).hash for d in context.domains] for name, asking in context.askings.items()}
     unmarked = context.unmarked.key if context.unmarked else ""
-    settings = study.label.model_dump(mode="json", exclude={"batch", "max_failed"})
+    settings = study.label.model_dump(mode="json", exclude={"batch", "max_failed", "reuse"})
     return context.key(
         "label", settings, context.labeler_id, templates, context.survey.key, unmarked, sampled, study.seed
     )
@@ -192,25 +224,26 @@ def _key(context: Context, sampled: list[str]) -> str:
 
 def _passes(labelled: Consulted | None) -> list[dict[str, Any]]:
     """What became of each single labeler's pass, for the run folder and the table."""
+    if labelled is None:
+        return []
     return [
         {
             "labeler": name, "asked": one.ledger.total, "answered": one.ledger.answered, "failed": one.ledger.failed,
-            "same again": one.ledger.again, "retried": one.ledger.retried, **asdict(one.usage),
-            "reasons": one.reasons.most_common(3),
+            "same again": one.ledger.again, "retried": one.ledger.retried, "reused": labelled.reused[name],
+            **asdict(one.usage), "reasons": one.reasons.most_common(3),
         }
-        for name, one in (labelled.passes if labelled else {}).items()
+        for name, one in labelled.passes.items()
     ]  # fmt: skip
 
 
-def _show_preferences(report: Mapping[str, Any]) -> None:
-    columns = ("labeler", "pairs asked", "answered", "failed", "same again", "retried", "prompt tokens", "cost")
-    rows = [
-        (
-            one["labeler"], one["asked"], one["answered"], one["failed"], one["same again"], one["retried"],
-            one["prompt_tokens"], one["cost"],
-        )
-        for one in report["passes"]
-    ]  # fmt: skip
+def _show_preferences(context: Context, report: Mapping[str, Any]) -> None:
+    names = ("labeler", "asked", "answered", "failed", "same again", "retried", "reused", "prompt_tokens", "cost")
+    columns = [{"asked": "pairs asked", "prompt_tokens": "prompt tokens"}.get(name, name) for name in names]
+    rows = [[one[name] for name in names] for one in report["passes"]]
     counts = report["preferences"]
+    if report["passing"]:
+        console.print(f"  {report['passing']} questions failed for a reason that may pass: run again to ask them")
     note = f"{counts['ai']} preferences by the labeler and {counts['marked']} by people stored"
+    left_out = context.unmarked.note() if context.unmarked else ""
+    note += f"\npairs to be labelled: {left_out}" if left_out else ""
     print_table("Labels", columns, rows, note)

@@ -1,8 +1,10 @@
 """The labelers that a configuration names: who they are, how one is started, and what it is asked."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -43,16 +45,26 @@ class Member:
 
 
 def members(settings: LabelerSettings) -> tuple[Member, ...]:
-    """The single labelers of a configuration, in order.
+    """The single labelers of a configuration, in order; those that have the same name are told apart by their number.
 
     Raises:
-        ConfigError: a model's folder, or a file of recorded verdicts, that is not there.
+        ConfigError: a model's folder, or a file of recorded verdicts, that is not there; the same labeler twice.
     """
     if isinstance(settings, Ensemble):
-        return tuple(member(one) for one in settings.members)
-    if isinstance(settings, Cascade):
-        return member(settings.first), member(settings.second)
-    return (member(settings),)
+        found = [member(one) for one in settings.members]
+    elif isinstance(settings, Cascade):
+        found = [member(settings.first), member(settings.second)]
+    else:
+        found = [member(settings)]
+    ids, names = Counter(one.id for one in found), Counter(one.name for one in found)
+    for one in found:
+        if ids[one.id] > 1:
+            raise ConfigError(
+                f"labeler: the {settings.kind} has {one.name} twice, and both would give the same answers; leave one out"
+            )
+    return tuple(
+        replace(one, name=f"{one.name} ({n})") if names[one.name] > 1 else one for n, one in enumerate(found, 1)
+    )
 
 
 def member(settings: SingleLabeler) -> Member:
@@ -97,10 +109,17 @@ def workers(settings: SingleLabeler) -> tuple[int, int]:
     return 1, 1
 
 
-def pool(member: Member, cluster: Cluster, answer: Any, batch: int, schema: Any = None) -> Pool:
-    """An offline pass's workers of one labeler."""
+def spent(run: Path, labeler: str) -> Path:
+    """Folder of what a run has spent on a labeler, in all its passes, trainers and servers."""
+    return (run / "spent" / labeler).resolve()
+
+
+def pool(
+    member: Member, cluster: Cluster, answer: Any, batch: int, schema: Any = None, spent: Path | None = None
+) -> Pool:
+    """An offline pass's workers of one labeler. `spent`: see `open_labeler`."""
     least, most = workers(member.settings)
-    opened = partial(open_any, member.settings, most)
+    opened = partial(open_any, member.settings, spent)
     return Pool(opened, answer, labeler_needs(member.settings, cluster), least, most, batch, used, schema)
 
 

@@ -1,28 +1,54 @@
 """Human labels of a study: where they are, what is in them, and the requests that put their pairs to a labeler."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from truing.config.stages import HumanLabels, MarkedPairs, UnmarkedPairs
+from truing.config.study import Study
 from truing.data.comparison import LeftOut, Mark, PreferenceSource
-from truing.data.preferences import ImportReport, MarkedPair, load_preferences, mix, stream_preferences
+from truing.data.preferences import (
+    AGAIN,
+    OTHERWISE,
+    ImportReport,
+    MarkedPair,
+    load_preferences,
+    mix,
+    stream_preferences,
+)
 from truing.data.unmarked import stream_pairs
+from truing.errors import ConfigError
 from truing.records import Pair, canonical_pair, content_id
+
+PLACES = 100
+"""Rows of each reason that are named where rows are left out; all of them are counted."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is in the sources, before anything is started: domains, numbers, and a key that changes with any pair."""
+    """What is in the sources, before anything is started: domains, numbers, and a key that changes with any pair.
+
+    `left_out` counts what cannot be used, by reason; `places` says where the first of them stand.
+    """
 
     pairs: int
     ties: int
     domains: tuple[str, ...]
     left_out: Mapping[str, int]
+    places: Mapping[str, tuple[str, ...]]
     key: str
+
+    def note(self) -> str:
+        """What was left out, in a line; empty where nothing was."""
+        reasons = "; ".join(f"{reason} ({n})" for reason, n in self.left_out.items())
+        return f"{sum(self.left_out.values())} left out: {reasons}" if reasons else ""
+
+    def left_out_rows(self) -> list[dict[str, Any]]:
+        """What was left out, for the run folder: reason, number, and the first `PLACES` places."""
+        return [{"reason": reason, "n": n, "where": self.places[reason]} for reason, n in self.left_out.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +60,33 @@ class MarkedQuestion:
     votes: tuple[Mark | None, ...]
     source: str
     weight: float
+    strength: float | None
+    """By how much, in the source's own unit; None where it does not say."""
 
 
 def sources(marked: MarkedPairs) -> tuple[HumanLabels, ...]:
-    """All sources of the marked pairs."""
-    return (marked, *marked.more)
+    """All sources of the marked pairs; none where `label.marked` is null."""
+    return tuple(one for one in (marked, *marked.more) if one.path)
+
+
+def check_marked(study: Study) -> None:
+    """See that the labeler can be measured, or that it need not be.
+
+    Raises:
+        ConfigError: there are no marked pairs, and a calibration or a gate that stops wants some.
+    """
+    label = study.label
+    if sources(label.marked):
+        return
+    if label.calibration is not None:
+        raise ConfigError(
+            "label.calibration: is fitted on marked pairs, and label.marked is null; give label.marked, or leave it out"
+        )
+    if label.gate.on_failure == "stop" and (study.sample is not None or label.pairs is not None):
+        raise ConfigError(
+            "label.gate: cannot be judged without marked pairs (label.marked is null); give label.marked, or set"
+            " label.gate.on_failure=warn to label without knowing how far to trust the labeler"
+        )
 
 
 def source_of(labels: HumanLabels) -> PreferenceSource:
@@ -52,44 +100,92 @@ def source_of(labels: HumanLabels) -> PreferenceSource:
 
 
 def survey(labels: Sequence[HumanLabels]) -> Survey:
-    """Read every source once, a row at a time.
+    """Read every source once, a row at a time: the pairs are those of `load`, and only their ids are held.
 
     Raises:
-        ConfigError: a source that cannot be read, or a broken row; names row and remedy.
+        ConfigError: a source that cannot be read, or a broken row, with row and remedy; two sources of one name.
     """
-
-    def seen() -> Iterator[tuple[str, str, Mark] | LeftOut]:
-        for item in chain.from_iterable(stream_preferences(source_of(one)) for one in labels):
-            yield item if isinstance(item, LeftOut) else (item.id, item.domain, item.human)
-
-    return _survey(seen(), [one.model_dump(mode="json") for one in labels])
+    names = Counter(source_of(one).name for one in labels)
+    for name, n in names.items():
+        if n > 1:
+            raise ConfigError(f"label.marked: {n} sources are named {name!r}; give each its own name (name: …)")
+    seen = chain.from_iterable(_marked(one) for one in labels)
+    return _survey(seen, [one.model_dump(mode="json") for one in labels])
 
 
 def survey_unmarked(pairs: UnmarkedPairs) -> Survey:
-    """The same of pairs that are to be labelled."""
+    """The same of pairs that are to be labelled. No more ids are held than `limit`, so that without one a pair that is
+    given twice counts twice.
+    """
+    return _survey(_unmarked(pairs), pairs.model_dump(mode="json"))
 
-    def seen() -> Iterator[tuple[str, str, None] | LeftOut]:
-        for item in stream_pairs(PreferenceSource(pairs.path, columns=pairs.columns, domain=pairs.domain)):
-            yield item if isinstance(item, LeftOut) else (item[1].id, item[1].domain, None)
 
-    return _survey(seen(), pairs.model_dump(mode="json"))
+def _marked(labels: HumanLabels) -> Iterator[tuple[str, str, Mark] | LeftOut]:
+    """Each pair of a source once, as first marked, and no more than its limit."""
+    known: dict[str, tuple[str, Mark]] = {}
+    for item in stream_preferences(source_of(labels)):
+        if isinstance(item, LeftOut):
+            yield item
+            continue
+        human = item.human if item.first <= item.second else item.swap().human
+        if item.id in known:
+            yield LeftOut(f"pair {item.id}", AGAIN if known[item.id][1] == human else OTHERWISE)
+        else:
+            known[item.id] = item.domain, human
+    kept = known if labels.limit is None else lowest(known, labels.limit)
+    for name, (domain, human) in known.items():
+        if name in kept:
+            yield name, domain, human
+
+
+def _unmarked(pairs: UnmarkedPairs) -> Iterator[tuple[str, str, None] | LeftOut]:
+    source = PreferenceSource(pairs.path, columns=pairs.columns, domain=pairs.domain)
+    ids = (item[1].id for item in stream_pairs(source) if not isinstance(item, LeftOut))
+    left = None if pairs.limit is None else lowest(ids, pairs.limit)
+    for item in stream_pairs(source):
+        if isinstance(item, LeftOut):
+            yield item
+        elif left is None or item[1].id in left:
+            yield item[1].id, item[1].domain, None
+            if left is not None:
+                left.remove(item[1].id)
 
 
 def _survey(seen: Iterator[tuple[str, str, Mark | None] | LeftOut], settings: object) -> Survey:
     """What comes by: ids, domains and marks of the pairs, and the comparisons that cannot be used."""
     domains: set[str] = set()
     left_out: Counter[str] = Counter()
+    places: dict[str, tuple[str, ...]] = {}
     pairs = ties = 0
     key = content_id("survey", settings)
     for item in seen:
         if isinstance(item, LeftOut):
             left_out[item.reason] += 1
+            if left_out[item.reason] <= PLACES:
+                places[item.reason] = (*places.get(item.reason, ()), item.where)
             continue
         name, domain, human = item
         pairs, ties = pairs + 1, ties + (human == "tie")
         domains.add(domain)
         key = content_id(key, name, human)
-    return Survey(pairs, ties, tuple(sorted(domains)), dict(left_out), key)
+    return Survey(pairs, ties, tuple(sorted(domains)), left_out, places, key)
+
+
+def lowest(ids: Iterable[str], limit: int) -> set[str]:
+    """The ids that a `limit` takes: those whose hashes are lowest, the same ones wherever and whenever.
+
+    No more than about twice as many are held at a time.
+    """
+
+    def cut(some: set[str]) -> set[str]:
+        return set(sorted(some, key=lambda name: content_id("limit", name))[:limit])
+
+    kept: set[str] = set()
+    for name in ids:
+        kept.add(name)
+        if len(kept) > 2 * limit:
+            kept = cut(kept)
+    return cut(kept)
 
 
 def load(labels: Sequence[HumanLabels]) -> tuple[list[MarkedPair], list[ImportReport]]:
@@ -108,11 +204,11 @@ def questions(labels: Sequence[HumanLabels]) -> Iterator[MarkedQuestion]:
     for marked in pairs:
         pair, swapped = canonical_pair(marked.prompt, marked.first, marked.second, marked.domain)
         turned = marked.swap() if swapped else marked
-        yield MarkedQuestion(pair, turned.human, turned.votes, turned.source, turned.weight)
+        yield MarkedQuestion(pair, turned.human, turned.votes, turned.source, turned.weight, turned.strength)
 
 
 def _limited(pairs: list[MarkedPair], limit: int | None) -> list[MarkedPair]:
-    if limit is None or len(pairs) <= limit:
+    if limit is None:
         return pairs
-    kept = {pair.id for pair in sorted(pairs, key=lambda pair: content_id("limit", pair.id))[:limit]}
+    kept = lowest((pair.id for pair in pairs), limit)
     return [pair for pair in pairs if pair.id in kept]

@@ -27,8 +27,14 @@ def score(labeler: Labeler, rows: list[Row], *, asking: Asking, steps: str) -> l
 
 def reward(scorer: RewardScorer, rows: list[Row]) -> list[Answer]:
     """The reward model's scaled score of each row's text."""
-    scores = scorer.score([(row["prompt"], row["text"]) for row in rows])
-    return [{"id": row["id"], "score": score} for row, score in zip(rows, scores, strict=True)]
+    scores = scorer.score([(row["prompt"], [row["text"]]) for row in rows])
+    return [{"id": row["id"], "score": score} for row, (score,) in zip(rows, scores, strict=True)]
+
+
+def raw_reward(scorer: RewardScorer, rows: list[Row]) -> list[Answer]:
+    """The reward model's score as it was trained."""
+    scores = scorer.raw([(row["prompt"], [row["text"]]) for row in rows])
+    return [{"id": row["id"], "score": score} for row, (score,) in zip(rows, scores, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,13 @@ from truing.records import content_id
 
 _EDGE = 1 << 20
 
+WORDING = (
+    "config*.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*",
+    "merges.txt", "*.model", "chat_template*", "additional_chat_templates/*", "modules.json", "*_config.json",
+    "*_Pooling/config.json",
+)  # fmt: skip
+"""The small files that decide what a model is shown and how it answers, beside its weights."""
+
 
 def model_folder(path: str) -> str:
     """Local folder or Hub name of a language model; `demo` is the prepared one.
@@ -70,7 +77,9 @@ def _checked(path: str, what: str) -> str:
 
 
 def fingerprint(path: str, revision: str | None = None) -> str:
-    """Identity of a model: for a folder, sizes, headers and edges of its weight files; for a Hub name, name and revision."""
+    """Identity of a model: for a folder, sizes, headers and edges of its weight files, and the content of `WORDING`: another
+    chat template is another labeler. For a Hub name, name and revision.
+    """
     folder = Path(path)
     if not folder.is_dir():
         return content_id(path, revision)
@@ -84,6 +93,8 @@ def fingerprint(path: str, revision: str | None = None) -> str:
             stream.seek(max(0, size - _EDGE))
             edges.update(stream.read(_EDGE))
         parts.append([file.name, size, edges.hexdigest()])
+    small = {file for pattern in WORDING for file in folder.glob(pattern) if file.is_file()}
+    parts += [[str(file.relative_to(folder)), file_fingerprint(str(file))] for file in sorted(small)]
     return content_id(parts)
 
 

@@ -11,10 +11,11 @@ from jobs.evaluate import evaluate
 from jobs.label import label
 from jobs.progress import console
 from jobs.report import report
+from jobs.rounds import run_rounds
+from jobs.supervised import train_sft
 from jobs.train import train
 from truing.config.study import Study
 from truing.errors import ConfigError
-from truing.records import Row
 
 
 @contextmanager
@@ -28,8 +29,11 @@ def stage(context: Context, name: str) -> Iterator[None]:
 
 
 def run_pipeline(study: Study) -> None:
-    """Every stage of the study, then the report; its path is the last line printed."""
-    _run(study, (_agreement, _label, _train, _evaluate))
+    """Every stage of the study, in as many rounds as it wants, then the report; its path is the last line printed."""
+    if study.rounds > 1:
+        run_rounds(study, run_pipeline)
+        return
+    _run(study, (_sft, _agreement, _label, _train, _evaluate))
 
 
 def run_label(study: Study) -> None:
@@ -38,7 +42,7 @@ def run_label(study: Study) -> None:
 
 
 def run_train(study: Study) -> None:
-    """Reward model and policy alone, on the preferences that are stored."""
+    """The trainers alone, on the preferences that are stored."""
     _run(study, (_train,))
 
 
@@ -67,6 +71,12 @@ def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)
 
 
+def _sft(context: Context) -> None:
+    if context.study.sft is not None:
+        with stage(context, "SFT"):
+            train_sft(context)
+
+
 def _agreement(context: Context) -> None:
     if context.study.agreement is not None:
         with stage(context, "agreement"):
@@ -81,24 +91,10 @@ def _label(context: Context) -> None:
 
 def _train(context: Context) -> None:
     with stage(context, "train"):
-        train(context, stored_preferences(context))
+        train(context)
 
 
 def _evaluate(context: Context) -> None:
     if context.study.evaluate is not None:
         with stage(context, "evaluate"):
             evaluate(context)
-
-
-def stored_preferences(context: Context) -> list[Row]:
-    """The preference set.
-
-    Raises:
-        ConfigError: a reward model is to be trained and nothing is labelled yet.
-    """
-    rows = context.run.table("preferences").rows()
-    if not rows and context.study.reward_model is not None:
-        raise ConfigError(
-            f"{context.run.path}: holds no preferences to train on; run `truing label` with this configuration first"
-        )
-    return rows

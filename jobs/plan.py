@@ -2,6 +2,7 @@
 
 import yaml
 
+from jobs.askings import AskedSet
 from jobs.cluster import demands
 from jobs.context import Context
 from jobs.progress import console, print_table
@@ -21,10 +22,10 @@ def show_plan(study: Study) -> None:
         drawn = len(context.training) * study.sample.completions
         pairs = len(context.training) * (study.sample.completions // 2)
         rows.append(("sample", f"{drawn} completions of {len(context.training)} prompts"))
-    asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
-    rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
-    if study.agreement is not None:
-        rows.append(("agreement", f"{len(study.agreement.sets)} sets, {len(study.agreement.styles)} styles"))
+    if study.sample is not None or context.unmarked is not None:
+        asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
+        rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
+    rows += [row for one in context.asked_sets for row in _agreement(one)]
     if study.reward_model:
         rows.append(
             ("reward model", f"{study.reward_model.epochs} epochs, batches of {study.reward_model.batch} pairs")
@@ -49,3 +50,14 @@ def show_plan(study: Study) -> None:
     console.print()
     print_table("Plan", ("stage", "what"), rows, f"results go to {context.run.path}")
     print_table("Roles", ("key", "actors", "CPUs each", "GPUs each"), demands(study))
+
+
+def _agreement(one: AskedSet) -> list[tuple[str, str]]:
+    """A set and each way of asking about it, with its templates."""
+    pairs, ways = one.survey.pairs, len(one.askings)
+    asked = f"{one.name}: {pairs} pairs x {ways} ways of asking = {pairs * ways} questions, both orders"
+    names = ["+".join(sorted({t.name for t in asking.templates.values()})) for asking in one.askings.values()]
+    return [
+        ("agreement", asked),
+        *(("", f"{name}: {asking.name}") for name, asking in zip(names, one.askings.values(), strict=True)),
+    ]

@@ -15,8 +15,8 @@ from jobs.store import Table, cannot_write
 from truing.config.labeling import Labeler as LabelerSettings
 from truing.config.stages import HumanLabels
 from truing.labeling.asking import Asking, Judgement
-from truing.labeling.calibration import LogisticMap
-from truing.records import PREFERENCE_COLUMNS, Row, content_id
+from truing.labeling.calibration import LogisticMap, p_first
+from truing.records import PREFERENCE_COLUMNS, Pair, Row, content_id
 
 TEXTS = ("id", "prompt", "chosen", "rejected", "domain", "source", "labeler", "template")
 PREFERENCES = pa.schema(
@@ -33,7 +33,7 @@ P_HUMAN = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 def write_preferences(
     table: Table,
-    asked: Table,
+    asked: Sequence[Table],
     labels: Path,
     labeler: LabelerSettings,
     labeler_id: str,
@@ -43,7 +43,7 @@ def write_preferences(
 ) -> dict[str, int]:
     """Write the set anew, as a whole; returns its size by source. Runs where the text is: in a Ray task.
 
-    `asked`: the table whose requests are the pairs to be labelled. `labels`: the folder of the labels of all single
+    `asked`: the tables whose requests are the pairs to be labelled. `labels`: the folder of the labels of all single
     labelers. `maps`: calibration by asking.
 
     Raises:
@@ -52,7 +52,7 @@ def write_preferences(
     part = Table(table.folder.with_name(f"{table.folder.name}.part"))
     shutil.rmtree(part.folder, ignore_errors=True)
     counts = {"ai": 0, "marked": 0}
-    known = judgements(labeler, labels) if asked.requests.is_dir() else {}
+    known = judgements(labeler, labels) if any(one.requests.is_dir() for one in asked) else {}
     some: list[Row] = []
     for row in chain(_labelled(asked, known, askings, maps, labeler_id), _marked(marked)):
         counts[row["source"]] += 1
@@ -71,7 +71,7 @@ def write_preferences(
 
 
 def _labelled(
-    asked: Table,
+    asked: Sequence[Table],
     known: Judgements,
     askings: Mapping[str, Asking],
     maps: Mapping[str, LogisticMap],
@@ -79,32 +79,29 @@ def _labelled(
 ) -> Iterator[Row]:
     """Pairs that were answered by every criterion; p is the mean over them."""
     seen: set[str] = set()
-    for row in requests(asked):
+    for row in chain.from_iterable(requests(one) for one in asked):
         if row["pair"] in seen or any((row["pair"], name) not in known for name in askings):
             continue
         seen.add(row["pair"])
         found = {name: known[row["pair"], name] for name in askings}
-        gap = len(row["first"]) - len(row["second"])
-        p = fmean(_p_first(one, askings[name], row["domain"], gap, maps.get(name)) for name, one in found.items())
+        pair = Pair(row["pair"], row["prompt"], row["first"], row["second"], row["domain"])
+        p = fmean(p_first(one, askings[name], pair, maps.get(name)) for name, one in found.items())
         template = next(iter(askings.values())).template(row["domain"]).hash
         yield _row(row, p, 1.0, "ai", labeler_id, template) | (_raw(*found.values()) if len(found) == 1 else {})
 
 
 def _marked(sources: Sequence[HumanLabels]) -> Iterator[Row]:
-    """Pairs that people marked: certain, a tie even, without log-probs."""
+    return (row | {"source": "marked"} for row in human_rows(sources))
+
+
+def human_rows(sources: Sequence[HumanLabels]) -> Iterator[Row]:
+    """Preferences of people, each source under its own name: certain, a tie even, without log-probs."""
     for question in questions(sources):
-        pair = question.pair
-        row = {"pair": content_id("marked", question.source, pair.id), "prompt": pair.prompt, "first": pair.first}
+        pair, source = question.pair, question.source
+        row = {"pair": content_id("marked", source, pair.id), "prompt": pair.prompt, "first": pair.first}
         row |= {"second": pair.second, "domain": pair.domain}
-        yield _row(row, P_HUMAN[question.human], question.weight, "marked", f"people, {question.source}", None)
-
-
-def _p_first(found: Judgement, asking: Asking, domain: str, longer_by: int, calibration: LogisticMap | None) -> float:
-    """P(first response preferred): the two orders' mean, or through the calibration map."""
-    worse = asking.asks_for_worse(domain)
-    if calibration is None:
-        return found.p_first(asks_for_worse=worse)
-    return calibration.apply(found.ab, found.ba, longer_by, asks_for_worse=worse)
+        known = _row(row, P_HUMAN[question.human], question.weight, source, f"people, {source}", None)
+        yield known | {"strength": question.strength}
 
 
 def _row(row: Row, p: float, weight: float, source: str, labeler: str, template: str | None) -> Row:

@@ -22,13 +22,15 @@ SCHEMA = pa.schema([("id", pa.string()), ("row", pa.string())])
 class Ledger:
     """How a pass stands: requests in all, how many of them are answered, how many have failed.
 
-    `again`: requests that were given more than once and are asked once. `retried`: rows that the table's workers were
-    handed more than once, in all runs, because whoever had them died.
+    `passing`: those among the failed that the next pass asks again. `again`: requests that were given more than once and
+    are asked once. `retried`: rows that the table's workers were handed more than once, in all runs, because whoever had
+    them died.
     """
 
     total: int
     answered: int
     failed: int
+    passing: int
     again: int
     retried: int
 
@@ -39,7 +41,7 @@ class Ledger:
 
 
 def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
-    """Write the requests of a pass (each with an `id`), one of an id; those that have failed before are left out.
+    """Write the requests of a pass (each with an `id`), one of an id; those that have failed for good are left out.
 
     Nothing but ids is held in memory. The shards of an earlier pass are replaced as a whole, unless they are of the same
     requests and nothing of them is open.
@@ -64,6 +66,7 @@ def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
 
     try:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(table.passing.folder, ignore_errors=True)
         part.mkdir(parents=True)
         for i, some in enumerate(_chunks(fresh(), shard)):
             columns = {"id": [row["id"] for row in some], "row": [json.dumps(row) for row in some]}
@@ -77,7 +80,7 @@ def write_requests(rows: Iterable[Row], table: Table, shard: int) -> Ledger:
     except OSError as error:
         raise cannot_write(table.requests, error) from None
     return Ledger(
-        len(seen), len(seen & stored), len(seen & (dead - stored)), given - len(seen), _retried(table, stored | dead)
+        len(seen), len(seen & stored), len(seen & (dead - stored)), 0, given - len(seen), _retried(table, stored | dead)
     )
 
 
@@ -85,8 +88,9 @@ def standing(table: Table, ledger: Ledger) -> Ledger:
     """How the pass stands now. Only ids are read."""
     asked = requested(table)
     stored, dead = table.ids(), table.dead_letters.ids()
-    failed = ledger.total - len(asked) + len(asked & (dead - stored))
-    return Ledger(ledger.total, len(asked & stored), failed, ledger.again, _retried(table, stored | dead))
+    passing = len(asked & (table.passing.ids() - stored - dead))
+    failed = ledger.total - len(asked) + len(asked & (dead - stored)) + passing
+    return Ledger(ledger.total, len(asked & stored), failed, passing, ledger.again, _retried(table, stored | dead))
 
 
 def requested(table: Table) -> set[str]:
@@ -95,7 +99,7 @@ def requested(table: Table) -> set[str]:
 
 
 def requests(table: Table) -> Iterator[Row]:
-    """The requests of the last pass, one shard in memory at a time; those that had failed before it are not among them."""
+    """The requests of the last pass, one shard in memory at a time; those that had failed for good are not among them."""
     for path in shards(table):
         for row in pq.read_table(path, columns=["row"])["row"].to_pylist():
             yield json.loads(row)

@@ -2,8 +2,9 @@
 
 import logging
 import signal
+import socket
 import threading
-from collections.abc import Mapping
+from pathlib import Path
 
 from ray import serve
 
@@ -11,10 +12,11 @@ from actors.group import Needs
 from actors.labelers import Online
 from actors.serving import deploy
 from jobs.askings import askings
+from jobs.calibrated import fitted_maps
 from jobs.cluster import session
 from jobs.context import Context
-from jobs.http import Endpoint
-from jobs.labelers import online
+from jobs.http import Answering, Endpoint
+from jobs.labelers import member, online, spent
 from jobs.progress import console
 from trainers.roles import labeler_needs
 from truing.config.labeling import Style
@@ -32,25 +34,31 @@ def run_serve(study: Study) -> None:
     """Start the endpoint and wait for a signal that ends it; its URL is the last line printed.
 
     Raises:
-        ConfigError: the labeler is no single engine or endpoint, or a template is not usable.
+        ConfigError: the labeler is no single engine or endpoint, a template is not usable, the port is taken, or a
+            calibration is wanted and not fitted yet.
+        LabelerStopped: the endpoint behind the labeler does not answer, or its budget is spent.
     """
     settings = online(study.labeler, "serve")
-    label = study.label
-    served = askings([label.templates], [label.style], label.criteria[:1], tuple(label.templates))
+    label, context = study.label, Context.of(study)
+    ((name, asking),) = askings([label.templates], [label.style], label.criteria[:1], tuple(label.templates)).items()
+    calibration = fitted_maps(context, [name]).get(name)
     template = load_template(study.serve.score_template)
     if template.asks_for != "score" or template.steps:
         raise ConfigError(
             f"serve.score_template: {template.name!r} does not ask for a score at once; give one that does, such as score"
         )
-    scored = Asking({"*": template}, Style())
+    answering = Answering(asking, Asking({"*": template}, Style()), calibration)
+    port = free_port(study.serve)
     if study.serve.host not in LOOPBACK:
         console.print(
             f"  warning: {study.serve.host} can be reached from other machines and asks for no key;"
             " put a proxy that does before it"
         )
     with session(study):
-        Context.of(study).connect()
-        url = start(study.serve, settings, served, scored, labeler_needs(settings, study.cluster))
+        context.connect()
+        account = spent(context.run.path, member(settings).id)
+        needs = labeler_needs(settings, study.cluster)
+        url = start(study.serve.model_copy(update={"port": port}), settings, account, answering, needs)
         console.print(f"  POST {url}/compare    POST {url}/score    GET {url}/health    (Ctrl-C ends it)")
         console.print(url, soft_wrap=True)
         _wait()
@@ -60,15 +68,34 @@ def run_serve(study: Study) -> None:
                 serve.delete(name)
 
 
-def start(settings: Serve, labeler: Online, served: Mapping[str, Asking], scored: Asking, needs: Needs) -> str:
-    """Deploy labeler and endpoint; returns the endpoint's base URL."""
+def free_port(settings: Serve) -> int:
+    """The port, seen to be free; for 0, one that is.
+
+    Raises:
+        ConfigError: it is taken, or the host is no address of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+            return probe.getsockname()[1]
+    except OSError as error:
+        raise ConfigError(
+            f"serve: {settings.host}:{settings.port} cannot be listened on ({error.strerror or error}); give another"
+            " serve.port (0 picks a free one), or a serve.host of this machine"
+        ) from None
+
+
+def start(settings: Serve, labeler: Online, spent: Path, answering: Answering, needs: Needs) -> str:
+    """Deploy labeler and endpoint; returns the endpoint's base URL. `spent`: see `deploy`, whose errors it raises."""
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": settings.timeout + 5})
-    deploy(LABELER, labeler, settings.replicas, needs, settings.replicas.queue)
+    deploy(LABELER, labeler, spent, settings.replicas, needs, settings.replicas.queue)
     endpoint = serve.deployment(Endpoint).options(
         name=ENDPOINT, max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0}
     )
-    serve.run(endpoint.bind(LABELER, settings, dict(served), scored), name=ENDPOINT, route_prefix="/")
+    serve.run(endpoint.bind(LABELER, settings, answering), name=ENDPOINT, route_prefix="/")
     return f"http://{settings.host}:{settings.port}"
 
 

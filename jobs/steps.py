@@ -6,7 +6,7 @@ from actors.group import ActorGroup
 from actors.labeler import Labeler
 from actors.labelers import open_labeler
 from jobs.context import Context
-from jobs.labelers import member, online
+from jobs.labelers import member, online, spent
 from jobs.store import cannot_write
 from trainers.roles import labeler_needs
 from truing.config.policy import AiScorePart
@@ -26,12 +26,14 @@ def evaluation_steps(context: Context, part: AiScorePart) -> str:
     if not template.steps:
         return ""
     settings = online(part.labeler or context.study.labeler, "policy.rewards: ai_score")
-    path = context.run.path / "steps" / f"{template.name}-{template.hash}-{member(settings).id}.txt"
+    labeler = member(settings).id
+    path = context.run.path / "steps" / f"{template.name}-{template.hash}-{labeler}.txt"
     if path.exists():
         return path.read_text(encoding="utf-8")
     context.connect()
     needs = labeler_needs(settings, context.study.cluster)
-    group = ActorGroup.stateless("labeler", 1, partial(open_labeler, settings), needs).ready()
+    make = partial(open_labeler, settings, spent(context.run.path, labeler))
+    group = ActorGroup.stateless("labeler", 1, make, needs).ready()
     try:
         found = group.first(Labeler.steps, template)
     finally:

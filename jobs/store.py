@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from truing.errors import ConfigError, TruingError
 from truing.records import Row, content_id
 
+MADE = {"label": ("preferences", "trust.json")}
+"""What a stage makes that is not a folder of its own name. Stored labels may stay: what is asked the same is not asked again."""
 PENDING = ".pending.parquet"
 """How Ray Data ends the name of a checkpoint whose data may not be whole."""
 
@@ -46,6 +48,11 @@ class Table:
     def dead_letters(self) -> "Table":
         """The rows that failed: id and reason."""
         return Table(self.folder.with_name(f"{self.folder.name}.dead"))
+
+    @property
+    def passing(self) -> "Table":
+        """The rows that failed in the last pass and may fare better in the next: id and reason."""
+        return Table(self.folder.with_name(f"{self.folder.name}.passing"))
 
     def append(self, rows: Sequence[Row], schema: Any = None) -> None:
         """Write rows (each with an `id`) as one part, named by its ids, with a pyarrow `schema` or the one
@@ -140,9 +147,11 @@ class RunFolder:
         if saved is None:
             return None
         if saved["key"] != key:
+            made = [self.path / name for name in MADE.get(stage, (stage,))]
+            there = " and ".join(str(one) for one in (path, *made) if one.exists())
             raise ConfigError(
                 f"{self.path}: its {stage.replace('_', ' ')} was made with other settings or data; give name=... for a new run,"
-                f" or delete {path} and {self.path / stage} to do it again"
+                f" or delete {there} to do it again"
             )
         return saved["report"]
 

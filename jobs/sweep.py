@@ -3,7 +3,7 @@
 Ray Data's own checkpoint keeps the account: the ids of a block are noted as pending, the block is written, the note is
 committed. A pass that was killed anywhere goes on where it was: what is committed is not asked again, what was written
 and not committed is removed. Rows that failed are dead letters and are not asked again either: their ids name
-everything that the failure depends on.
+everything that the failure depends on. Those that failed for a reason that may pass are asked again by the next pass.
 """
 
 import warnings
@@ -61,7 +61,8 @@ def sweep(
     """Answer the rows that are not stored yet; returns the stored answers of all of them, in order.
 
     Raises:
-        TruingError: more than a share of the rows failed (with the three commonest reasons), or a worker's own.
+        TruingError: more than a share of the rows failed (with the three commonest reasons), as soon as that is certain;
+            or a worker's own.
         ActorDied: a worker died more often than Ray starts it again.
     """
     ledger = write_requests(rows, table, pool.batch)
@@ -84,31 +85,42 @@ def sweep_requests(
     `stand` counts them afterwards; where there are very many, it is a remote call. Raises as `sweep`.
     """
     count = Count()
-    if ledger.open:
+    bearable = max_failed * ledger.total - ledger.failed
+    if ledger.open and bearable >= 0:
         connect()
         with Progress(title, ledger.total, done=ledger.total - ledger.open) as progress:
-            count = _answered(table, ledger, pool, progress)
+            count = _answered(table, ledger, pool, progress, bearable)
         ledger = stand(table, ledger)
     if count.fault is not None:
         kind, message = count.fault
         raise getattr(errors, kind)(message)
-    reasons = Counter(row["reason"] for row in table.dead_letters.read(["reason"])) if ledger.failed else Counter[str]()
+    reasons = Counter[str]()
+    if ledger.failed:
+        reasons.update(row["reason"] for kept in (table.dead_letters, table.passing) for row in kept.read(["reason"]))
     if ledger.failed > max_failed * ledger.total:
-        commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
-        raise TruingError(
-            f"{title}: {ledger.failed} of {ledger.total} rows failed, max_failed is {max_failed}: {commonest};"
-            f" mend the cause, and delete {table.dead_letters.folder} to ask them again"
-        )
+        raise _too_many(title, table, ledger, reasons, max_failed)
     if ledger.open:
         raise ActorDied(f"{title}: {ledger.open} of {ledger.total} rows were not answered; run the same command again")
     return Swept(ledger, reasons, sum(count.usage.values(), Usage()))
 
 
-def _answered(table: Table, ledger: Ledger, pool: Pool, progress: Progress) -> Count:
-    """Run the pipeline in a thread of its own, and show how far it has come."""
+def _too_many(title: str, table: Table, ledger: Ledger, reasons: Counter[str], max_failed: float) -> TruingError:
+    commonest = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
+    left = f", and {ledger.open} were not asked any more" if ledger.open else ""
+    lasting = ledger.failed - ledger.passing
+    remedies = [f"mend the cause, and delete {table.dead_letters.folder} to ask them again"] if lasting else []
+    remedies += [f"{ledger.passing} may pass: run the same command again to ask them"] if ledger.passing else []
+    return TruingError(
+        f"{title}: {ledger.failed} of {ledger.total} rows failed, max_failed is {max_failed}{left}: {commonest};"
+        f" {'; '.join(remedies)}"
+    )
+
+
+def _answered(table: Table, ledger: Ledger, pool: Pool, progress: Progress, bearable: float) -> Count:
+    """Run the pipeline in a thread of its own, and show how far it has come. `bearable`: further rows that may fail."""
     import ray
 
-    tally: Any = ray.remote(Tally).options(num_cpus=0).remote()
+    tally: Any = ray.remote(Tally).options(num_cpus=0).remote(bearable)
     known = ledger.total - ledger.open
     with _one_thread() as thread:
         running = thread.submit(_pipeline, table, pool, tally)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from jobs.consult import Judgements
@@ -50,10 +51,13 @@ class Trust:
         }  # fmt: skip
 
 
-def marks(table: Table) -> list[Marked]:
-    """The marked pairs of a labeler's last pass, one shard of text in memory at a time."""
+def marks(tables: Sequence[Table]) -> list[Marked]:
+    """The marked pairs of the labelers' last passes, one shard of text in memory at a time.
+
+    What one labeler had failed on before is no longer among its own requests, and may be among another's.
+    """
     found: dict[str, Marked] = {}
-    for row in requests(table):
+    for row in chain.from_iterable(requests(table) for table in tables):
         found[row["pair"]] = Marked(
             row["pair"],
             content_id(row["prompt"]),

@@ -31,15 +31,23 @@ class Count:
 
 
 class Tally:
-    """An actor: workers tell it what they have done, the driver reads it. What it holds is shown, never relied on."""
+    """An actor: workers tell it what they have done, the driver reads it.
 
-    def __init__(self) -> None:
-        self._count = Count()
+    What it holds is shown, and ends a hopeless pass early; what is stored decides.
+    """
 
-    def add(self, answered: int, failed: Mapping[str, int]) -> None:
-        """A batch is done."""
+    def __init__(self, bearable: float) -> None:
+        """`bearable`: rows that may fail; more of them, and the pass as a whole fails, whatever else is answered."""
+        self._count, self._bearable = Count(), bearable
+        self._failed: set[str] = set()
+
+    def add(self, answered: int, failed: Mapping[str, str]) -> bool:
+        """A batch is done: how many rows were answered, why others failed, by id. Whether it is worth going on."""
+        fresh = {key: reason for key, reason in failed.items() if key not in self._failed}
+        self._failed.update(fresh)
         self._count.answered += answered
-        self._count.failed.update(failed)
+        self._count.failed.update(fresh.values())
+        return len(self._failed) <= self._bearable
 
     def spent(self, worker: str, usage: Usage) -> None:
         """What one worker has used so far."""
@@ -57,8 +65,9 @@ class Tally:
 class Worker:
     """A Ray Data callable: it makes one object and lets it answer batches of rows.
 
-    What is answered goes on, to be written by Ray Data; what failed is written to the dead letters. A fault with a remedy
-    ends the asking and nothing else: what was answered before it is still written.
+    What is answered goes on, to be written by Ray Data; what failed is written beside the table: to the dead letters, or
+    where the next pass asks again. A fault with a remedy, or too many failures, end the asking and nothing else: what was
+    answered before is still written.
     """
 
     def __init__(
@@ -97,24 +106,31 @@ class Worker:
         return pa.Table.from_pylist(done, schema=self._schema)
 
     def _answered(self, rows: list[Row]) -> list[Row]:
+        import ray
+
         self._note(len(rows))
         answers = self._thread.submit(self._answer, self._subject, rows).result()
         done: list[Row] = []
         dead: list[Row] = []
+        passing: list[Row] = []
         unasked = [answer for answer in answers if isinstance(answer, NotAsked)]
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, Failed | Unparsable):
                 reason = answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}"
-                dead.append({"id": row["id"], "reason": reason})
+                may_pass = isinstance(answer, Failed) and answer.cause == "passing"
+                (passing if may_pass else dead).append({"id": row["id"], "reason": reason})
             elif isinstance(answer, dict):
                 done.append(answer)
         self._table.dead_letters.append(dead)
-        self._note(-len(unasked))
-        self._tally.add.remote(len(done), Counter(row["reason"] for row in dead))
+        self._table.passing.append(passing)
+        self._note(-len(unasked) - len(passing))
         if self._usage is not None:
             self._tally.spent.remote(self._name, self._usage(self._subject))
+        failed = {row["id"]: row["reason"] for row in [*dead, *passing]}
+        worth_it: bool = ray.get(self._tally.add.remote(len(done), failed))
         if unasked:
             self._stop(LabelerStopped(unasked[0].reason))
+        self._stopped = self._stopped or not worth_it
         return done
 
     def _note(self, asked: int) -> None:

@@ -14,7 +14,7 @@ from truing.data.loaders import SPLITS
 from truing.labeling.templates import load_template
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "prompts")
 
 
 def named(path: Path) -> str:

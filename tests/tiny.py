@@ -55,10 +55,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save_tiny_llama(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> Path:
+def save_tiny_llama(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, tied: bool = True) -> Path:
     """A random Llama (2 layers, width 128, heads of 32: a size that vLLM's CPU attention has) and its tokenizer.
 
-    Returns `folder`, which transformers and vLLM load as any model. One seed gives one set of weights.
+    `tied`: the LM head is the embedding. Returns `folder`, which transformers and vLLM load as any model. One seed gives
+    one set of weights.
     """
     tokenizer = tiny_tokenizer()
     config = LlamaConfig(
@@ -70,7 +71,7 @@ def save_tiny_llama(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.f
         num_key_value_heads=2,
         head_dim=32,
         max_position_embeddings=4096,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -4,39 +4,32 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from actors.critic import Critic
 from actors.forward import Floats, tensor
-from actors.policy import Policy
-from actors.reference import Reference
-from actors.rollout import RolloutEngine
-from actors.scoring import Reward
-from trainers.progress import batch_figures, check_failures
+from actors.policy import Policy, Seen
 from trainers.roles import Roles, numbers
+from trainers.rollouts import Sampler, pretraining, score
 from trainers.run import Run
-from trainers.sync import push_weights
 from truing.algorithms.advantages import generalised_advantage, whitened
-from truing.algorithms.kl import FixedKl, k1
+from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
 from truing.algorithms.losses import clipped_surrogate
+from truing.config.policy import Kl, Ppo
 from truing.config.policy import Policy as Settings
-from truing.config.policy import Ppo
-from truing.data.stream import PromptStream
-
-
-def token_rewards(total: float, old: Floats, reference: Floats, beta: float, objective: str) -> torch.Tensor:
-    """r_t = -β log π(y_t)/π_ref(y_t), plus the sequence's reward at its last token (eq. 2 of arXiv 2203.02155)."""
-    rewards = -beta * k1(tensor(old), tensor(reference))
-    rewards[-1] += (1 - beta) * total if objective == "rlaif" else total
-    return rewards
 
 
 def credit(
-    reward: Reward, old: Floats, reference: Floats, values: Floats, beta: float, objective: str, algorithm: Ppo
+    total: float | None, old: Floats, reference: Floats, values: Floats, beta: float, kl: Kl, algorithm: Ppo
 ) -> tuple[Floats, Floats] | None:
-    """Advantages and value targets of one completion (GAE); None where its reward failed."""
-    if reward.total is None:
+    """Advantages (GAE) and value targets of one completion; None where it is left out.
+
+    r_t = -β log π(y_t)/π_ref(y_t), and the sequence's reward at its last token (eq. 2 of arXiv 2203.02155).
+    """
+    if total is None:
         return None
-    rewards = token_rewards(reward.total, old, reference, beta, objective)
+    divergence = ESTIMATORS[kl.estimator](tensor(old), tensor(reference))
+    rewards = token_rewards(total, divergence, beta, kl.objective)
     found = generalised_advantage(rewards, tensor(values), algorithm.discount, algorithm.gae_lambda)
     return found[0].numpy(), found[1].numpy()
 
@@ -44,61 +37,56 @@ def credit(
 def whiten_all(advantages: list[list[Floats | None]]) -> list[list[Floats | None]]:
     """Advantages with mean 0 and deviation 1 over all tokens of the batch."""
     known = [tokens for group in advantages for tokens in group if tokens is not None]
-    flat = iter(
-        np.split(whitened(torch.from_numpy(np.concatenate(known))).numpy(), np.cumsum([len(t) for t in known])[:-1])
-    )
-    return [[None if tokens is None else next(flat) for tokens in group] for group in advantages]
+    white = whitened(torch.from_numpy(np.concatenate(known))).numpy()
+    parts = iter(np.split(white, np.cumsum([len(tokens) for tokens in known])[:-1]))
+    return [[None if tokens is None else next(parts) for tokens in group] for group in advantages]
 
 
-def train(run: Run, roles: Roles, prompts: PromptStream, kl: FixedKl, settings: Settings, seed: int) -> None:
+def loss(seen: Seen, *, clip: float, entropy: float) -> Tensor:
+    """-Σ w·min(ρA, clip(ρ, 1-ε, 1+ε)A) - c·H (eq. 7 and 9 of arXiv 1707.06347; the value's term is the critic's)."""
+    surrogate = clipped_surrogate(seen.logprobs, seen.old, seen.advantages, seen.weights, clip)
+    return surrogate - entropy * seen.entropy.sum()
+
+
+def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Settings) -> None:
     """Sample, score, credit, update, report."""
     algorithm = settings.algorithm
     assert isinstance(algorithm, Ppo)
     assert roles.critic is not None
-    k, clip, parts = algorithm.completions, algorithm.clip, algorithm.minibatches
+    parts = algorithm.minibatches
     for step in run.steps(settings.steps):
         # 1. Sample: the engines take the current weights, then answer the next prompts.
-        with run.time("push"):
-            checksum, probe_gap = push_weights(roles.policy, roles.engines, step, roles.probe, settings.probe_tolerance)
-        with run.time("sample"):
-            ids = prompts.take(settings.prompts)
-            samples = roles.engines.scatter(RolloutEngine.generate, ids, completions=k, seed=seed, step=step)
-            samples.get()
+        drawn = sampler.draw(run, step)
 
         # 2. Score: reward graph, reference, policy and critic read the same rollouts at the same time.
-        with run.time("score"):
-            scoring = roles.graph.start(samples)
-            reading = roles.references.scatter(Reference.logprobs, samples)
-            valuing = roles.critic.scatter(Critic.values, samples)
-            old = roles.policy.scatter(Policy.logprobs, samples).get()
-            reference, values, rewards = reading.get(), valuing.get(), roles.graph.finish(scoring)
-        check_failures(rewards, settings.max_failed)
+        scored = score(run, roles, drawn, settings)
 
         # 3. Credit: plain maths on floats.
-        beta, objective = kl.beta, settings.kl.objective
-        credited = [
-            [credit(*one, beta, objective, algorithm) for one in zip(*group, strict=True)]
-            for group in zip(rewards, old, reference, values, strict=True)
-        ]
+        beta = kl.beta
+        rows = zip(scored.totals, scored.old, scored.reference, scored.values, strict=True)
+        credited = [[credit(*one, beta, settings.kl, algorithm) for one in zip(*row, strict=True)] for row in rows]
         advantages = whiten_all([[c and c[0] for c in group] for group in credited])
         targets = [[c and c[1] for c in group] for group in credited]
 
         # 4. Update: clipped epochs over minibatches, policy and critic side by side.
         with run.time("update"):
-            loss = partial(clipped_surrogate, clip=clip)
             for epoch in range(algorithm.epochs):
-                order = [(i + epoch) % parts for i in range(len(ids))]
+                order = [(i + epoch) % parts for i in range(drawn.prompts)]
                 fitting = roles.critic.scatter(
-                    Critic.update, samples, values, targets, order, minibatches=parts, clip=algorithm.value_clip
-                )
-                cap = settings.importance_cap
+                    Critic.update, drawn.samples, scored.values, targets, order,
+                    minibatches=parts, clip=algorithm.value_clip,
+                )  # fmt: skip
+                columns = (drawn.samples, scored.old, scored.reference, advantages, order)
                 stats = roles.policy.scatter(
-                    Policy.update, samples, old, advantages, order, minibatches=parts, loss=loss, importance_cap=cap
-                ).get()
+                    Policy.update, *columns, minibatches=parts, importance_cap=settings.importance_cap,
+                    pretraining=pretraining(drawn, settings),
+                    loss=partial(loss, clip=algorithm.clip, entropy=settings.entropy),
+                ).get()[0]  # fmt: skip
                 value_loss = fitting.get()
 
         # 5. Report.
-        figures = batch_figures(rewards, old, reference)
-        kl.observe(figures["kl"], len(ids) * k)
-        figures |= {"value_loss": sum(value_loss) / len(value_loss)} | dict(numbers(stats[0]))
-        run.report(version=step, checksum=checksum, probe_gap=probe_gap, beta=beta, **figures)
+        figures = scored.figures() | {"value_loss": sum(value_loss) / len(value_loss)}
+        kl.observe(figures["kl"], drawn.prompts * algorithm.completions)
+        run.report(
+            version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures, **numbers(stats)
+        )

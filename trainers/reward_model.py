@@ -1,6 +1,6 @@
 """Reward model on soft preferences. Lee et al., RLAIF, arXiv 2309.00267 §2.1.3; Bradley-Terry as in arXiv 2203.02155.
 
-    L = -[p log σ(r_c - r_r) + (1-p) log σ(r_r - r_c)]
+    L = -[p log σ(r_c - r_r - m) + (1-p) log σ(r_r - r_c - m)]        m: margin (Llama 2, arXiv 2307.09288, eq. 2)
 
 The gradient of one batch is in `truing.algorithms.losses.preference`; this page says what is trained on and measured.
 """
@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from actors.group import ActorGroup
 from actors.reward_model import RewardLearner
+from trainers.looks import Looks
 from trainers.run import Run
+from truing.algorithms.losses import preference
 from truing.algorithms.statistics import Interval, bootstrap_mean
-from truing.config.stages import RewardModel as Settings
+from truing.config.training import RewardModel as Settings
+from truing.data.judged import Comparisons, Judged, flattened
 from truing.records import derived_seed
 
 
@@ -42,24 +46,57 @@ def batches(count: int, batch: int, epochs: int, seed: int) -> list[list[int]]:
     return found
 
 
-def train(run: Run, group: ActorGroup[RewardLearner], train_count: int, settings: Settings, seed: int) -> None:
-    """Update on each batch, report. Pairs 0..train_count-1 are the training pairs."""
-    plan = batches(train_count, settings.batch, settings.epochs, seed)
+def train(
+    run: Run,
+    group: ActorGroup[RewardLearner],
+    comparisons: Sequence[Comparisons],
+    training: int,
+    looks: Looks,
+    settings: Settings,
+    seed: int,
+) -> None:
+    """Update on each batch, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
+    plan = batches(training, settings.batch, settings.epochs, seed)[: settings.steps]
+    held = list(range(training, len(comparisons)))
+    judged = flattened(comparisons[i] for i in held)
     for step in run.steps(len(plan)):
         with run.time("update"):
             loss, norm = group.scatter(RewardLearner.update, plan[step]).get()[0]
-        run.report(loss=loss, grad_norm=norm, pairs=len(plan[step]))
+        figures: dict[str, float] = {"loss": loss, "grad_norm": norm, "prompts": len(plan[step])}
+        if held and looks.due(step):
+            with run.time("look"):
+                found = gaps(group.scatter(RewardLearner.rewards, held).get(), judged)
+            right = hits(found, [one.p for one in judged])
+            figures |= {"held_out_loss": held_out_loss(found, judged), "held_out_accuracy": sum(right) / len(right)}
+            looks.saw(run, figures["held_out_loss"])
+        run.report(**figures)
 
 
-def held_out_gaps(group: ActorGroup[RewardLearner], positions: Sequence[int]) -> list[float]:
-    """r_chosen - r_rejected of held-out pairs."""
-    return [chosen - rejected for chosen, rejected in group.scatter(RewardLearner.rewards, positions).get()]
+def gaps(rewards: Sequence[Sequence[float]], judged: Sequence[Judged]) -> list[float]:
+    """r_better - r_worse of each comparison, from the rewards of all responses by prompt."""
+    flat = [reward for one in rewards for reward in one]
+    return [flat[one.better] - flat[one.worse] for one in judged]
 
 
-def accuracy(gaps: Sequence[float], labels: Sequence[float], seed: int) -> Interval:
-    """Share of pairs on which the sign of the gap and the label agree; a gap of exactly 0 counts one half."""
-    right = [0.5 if gap == 0 else float((gap > 0) == (label > 0.5)) for gap, label in zip(gaps, labels, strict=True)]
-    return bootstrap_mean(right, seed=seed)
+def held_out_loss(found: Sequence[float], judged: Sequence[Judged]) -> float:
+    """Weighted mean of the training loss over comparisons with these gaps."""
+    columns = ([one.p for one in judged], [one.weight for one in judged], [one.margin for one in judged])
+    p, weights, margins = (torch.tensor(column) for column in columns)
+    gap = torch.tensor(found)
+    return float(preference(gap, torch.zeros_like(gap), p, weights, margins) / weights.sum())
+
+
+def hits(found: Sequence[float], labels: Sequence[float]) -> list[float]:
+    """1 where the sign of the gap and the label agree, 0 where not; a gap of 0, and a label of ½, count one half."""
+    return [
+        0.5 if gap == 0 or label == 0.5 else float((gap > 0) == (label > 0.5))
+        for gap, label in zip(found, labels, strict=True)
+    ]
+
+
+def accuracy(found: Sequence[float], labels: Sequence[float], seed: int) -> Interval:
+    """Share of comparisons on which gap and label agree."""
+    return bootstrap_mean(hits(found, labels), seed=seed)
 
 
 def calibration(gaps: Sequence[float], labels: Sequence[float], bins: int = 5) -> list[Bin]:

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from actors.combined import SafetyAndHelpfulness, combined_scores
 from actors.critic import Critic
 from actors.engine import engine_environment
 from actors.group import ActorGroup, Needs
@@ -15,10 +17,28 @@ from actors.policy import Policy
 from actors.reference import Reference
 from actors.reward_model import RewardScorer
 from actors.rollout import Probe, RolloutEngine
-from actors.scoring import Part, RewardGraph, finished_scores, labeler_scores, model_scores, pattern_scores
+from actors.scoring import (
+    Part,
+    RewardGraph,
+    finished_scores,
+    labeler_scores,
+    length_scores,
+    model_scores,
+    pattern_scores,
+)
 from actors.serving import ServedLabelers
 from truing.config.labeling import EngineLabeler, RecordedLabeler, Style
-from truing.config.policy import AiScorePart, FinishedPart, Ppo, RewardModelPart, RewardPart, part_name
+from truing.config.policy import (
+    AiScorePart,
+    CombinedPart,
+    FinishedPart,
+    LengthPart,
+    Ppo,
+    Reinforce,
+    RewardModelPart,
+    RewardPart,
+    part_name,
+)
 from truing.config.policy import Policy as PolicySettings
 from truing.config.roles import Cluster, Engine, Learner, Model, Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
@@ -70,14 +90,16 @@ class Roles:
         self,
         settings: PolicySettings,
         model: Model,
-        labelers: Mapping[str, tuple[Online, str]],
+        labelers: Mapping[str, tuple[Online, Path, str]],
         cluster: Cluster,
         folders: Folders,
         prompts: Sequence[Prompt],
     ) -> None:
-        """`labelers`: by name of the reward part, the labeler that scores, and its evaluation steps if it wants some."""
+        """`labelers`: by name of the reward part, the labeler that scores, the folder of what the run has spent on it,
+        and its evaluation steps if it wants some.
+        """
         self._cluster, self._model, self._labelers, self._folders = cluster, model, labelers, folders
-        self._precision = settings.learner.precision
+        self._precision, self._prompts = settings.learner.precision, prompts
         temperature = settings.sampling.temperature
         start = folders.start
         self.groups: list[ActorGroup[Any] | ServedLabelers] = []
@@ -87,18 +109,18 @@ class Roles:
             partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts)),
             engine_needs(settings.engine, cluster),
         )
-        self.graph = RewardGraph([self._part(part) for part in settings.rewards])
         self.references: ActorGroup[Reference] = self._started(
             "reference",
             settings.reference.count,
             partial(Reference, start, settings.reference, self._precision, temperature),
             worker_needs(settings.reference, cluster, cluster.restarts),
         )
+        self.graph = RewardGraph([self._part(part) for part in settings.rewards])
         self.policy: ActorGroup[Policy] = self._ranks(
             "policy", partial(Policy, start, settings.learner, temperature), settings.learner
         )
         self.critic: ActorGroup[Critic] | None = None
-        if isinstance(settings.algorithm, Ppo):
+        if isinstance(settings.algorithm, Ppo | Reinforce):
             critic = settings.algorithm.critic
             self.critic = self._ranks("critic", partial(Critic, start, critic), critic)
         self.probe = self._probe()
@@ -118,29 +140,39 @@ class Roles:
 
     def _part(self, part: RewardPart) -> Part:
         """The node of the reward graph that a configuration entry describes."""
+        options: dict[str, object]
         if isinstance(part, RewardModelPart):
             folder = part.path or self._folders.reward_model
             make = partial(RewardScorer, folder, self._model.context, part.scorer, self._precision)
             needs = worker_needs(part.scorer, self._cluster, self._cluster.restarts)
             group = self._started("reward model", part.scorer.count, make, needs)
             return Part(part.kind, part.weight, group, model_scores)
+        if isinstance(part, CombinedPart):
+            make = partial(SafetyAndHelpfulness, part, self._model.context, self._precision)
+            needs = worker_needs(part.scorer, self._cluster, self._cluster.restarts)
+            group = self._started("reward models", part.scorer.count, make, needs)
+            asked = frozenset(prompt.id for prompt in self._prompts if prompt.domain in part.domains)
+            options = {"safety_prompts": asked, "threshold": part.threshold}
+            return Part(part.kind, part.weight, group, combined_scores, options, whiten=True)
         if isinstance(part, AiScorePart):
-            labeler, steps = self._labelers[part_name(part)]
-            options: dict[str, object] = {"asking": score_asking(part), "steps": steps}
-            return Part(part.kind, part.weight, self._labeler(part, labeler), labeler_scores, options)
+            labeler, spent, steps = self._labelers[part_name(part)]
+            options = {"asking": score_asking(part), "steps": steps}
+            return Part(part.kind, part.weight, self._labeler(part, labeler, spent), labeler_scores, options)
         if isinstance(part, FinishedPart):
-            return Part(part.kind, part.weight, self.engines, finished_scores)
-        return Part(part_name(part), part.weight, self.engines, pattern_scores, {"pattern": part.pattern})
+            return Part(part.kind, part.weight, self.references, finished_scores)
+        if isinstance(part, LengthPart):
+            return Part(part.kind, part.weight, self.references, length_scores, {"target": part.target})
+        return Part(part_name(part), part.weight, self.references, pattern_scores, {"pattern": part.pattern})
 
-    def _labeler(self, part: AiScorePart, labeler: Online) -> ActorGroup[Any] | ServedLabelers:
+    def _labeler(self, part: AiScorePart, labeler: Online, spent: Path) -> ActorGroup[Any] | ServedLabelers:
         """Actors of a fixed number, or served replicas."""
         needs = labeler_needs(labeler, self._cluster)
         if part.serve is not None:
-            served = ServedLabelers(f"truing-{part.kind}", labeler, part.serve, needs)
+            served = ServedLabelers(f"truing-{part.kind}", labeler, spent, part.serve, needs)
             self.groups.append(served)
             return served
         count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1
-        return self._started("labeler", count, partial(open_labeler, labeler, count), needs)
+        return self._started("labeler", count, partial(open_labeler, labeler, spent), needs)
 
     def _probe(self) -> Probe:
         tokenizer = load_tokenizer(self._folders.start, self._model.revision)

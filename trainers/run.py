@@ -36,9 +36,12 @@ class Run:
         groups: Mapping[str, ActorGroup[Any]],
         state: Mapping[str, Stateful],
         on_step: Any = None,
+        keep: int = 1,
     ) -> None:
+        """`every`: steps between checkpoints, of which the last `keep` stay."""
         self._folder, self._every, self._groups, self._state = folder, every, dict(groups), dict(state)
-        self._on_step = on_step
+        self._on_step, self._kept = on_step, keep
+        self._stopped = self._is_best = False
         self._row: Mapping[str, Any] = {}
         self._timings: dict[str, float] = {}
         self._metrics = folder / "metrics.jsonl"
@@ -56,13 +59,31 @@ class Run:
                 f"{self._folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name"
             )
         for step in range(done, total):
+            if self._stopped:
+                return
             self._row, self._timings = {}, {}
             begun = time.perf_counter()
             yield step
             self._timings["step"] = time.perf_counter() - begun
+            if self._is_best:
+                self._write(f"best-{step + 1:06d}", {})
+                self._is_best = False
             self._close_step(step)
-            if (step + 1) % self._every == 0 or step + 1 == total:
+            if self._stopped or (step + 1) % self._every == 0 or step + 1 == total:
                 self._save(step + 1)
+
+    def stop(self) -> None:
+        """No more steps after this one, in this run or one that resumes it."""
+        self._stopped = True
+
+    def best(self) -> None:
+        """Keep this step's weights as the best so far."""
+        self._is_best = True
+
+    def take_best(self) -> None:
+        """Give the actors the best step's weights back; where none was named they keep the last step's."""
+        for folder in self._folders("best")[-1:]:
+            self._give(folder.resolve())
 
     @contextmanager
     def time(self, what: str) -> Iterator[None]:
@@ -84,24 +105,30 @@ class Run:
         if self._on_step:
             self._on_step(row)
 
-    def _checkpoints(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("checkpoint-*") if path.suffix != ".part")
+    def _folders(self, kind: str) -> list[Path]:
+        return sorted(path for path in self._folder.glob(f"{kind}-*") if path.suffix != ".part")
 
     def _resume(self) -> int:
         for part in self._folder.glob("*.part"):
             shutil.rmtree(part)
-        kept = self._checkpoints()
+        kept = self._folders("checkpoint")
         done = 0
         if kept:
             folder = kept[-1].resolve()
             saved = json.loads((folder / "state.json").read_text())
-            done = saved["done"]
+            done, self._stopped = saved["done"], saved["stopped"]
             for name, member in self._state.items():
                 member.restore(saved["state"][name])
-            for name, group in self._groups.items():
-                group.broadcast(_load, str(folder / name))
+            self._give(folder)
+        for later in self._folders("best"):
+            if int(later.name.partition("-")[2]) > done:
+                shutil.rmtree(later)
         self._cut_metrics(done)
         return done
+
+    def _give(self, folder: Path) -> None:
+        for name, group in self._groups.items():
+            group.broadcast(_load, str(folder / name))
 
     def _cut_metrics(self, done: int) -> None:
         """Drop figures of steps after the checkpoint: they will be done again."""
@@ -113,20 +140,23 @@ class Run:
         part.replace(self._metrics)
 
     def _save(self, done: int) -> None:
-        folder = (self._folder / f"checkpoint-{done:06d}").resolve()
+        state = {name: member.state() for name, member in self._state.items()}
+        self._write(f"checkpoint-{done:06d}", {"done": done, "stopped": self._stopped, "state": state}, self._kept)
+
+    def _write(self, name: str, state: dict[str, Any], keep: int = 1) -> None:
+        """A folder under a temporary name, then renamed; only then older ones of its kind go."""
+        folder = (self._folder / name).resolve()
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for name, group in self._groups.items():
-            (part / name).mkdir()
-            group.broadcast(_save, str(part / name))
-        state = {name: member.state() for name, member in self._state.items()}
-        (part / "state.json").write_text(json.dumps({"done": done, "state": state}))
-        older = self._checkpoints()
+        for member, group in self._groups.items():
+            (part / member).mkdir()
+            group.broadcast(_save, str(part / member))
+        (part / "state.json").write_text(json.dumps(state))
+        shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-        for path in older:
-            if path.name != folder.name:
-                shutil.rmtree(path)
+        for path in self._folders(name.partition("-")[0])[:-keep]:
+            shutil.rmtree(path)
 
 
 def _save(member: Any, folder: str) -> None:

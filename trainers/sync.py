@@ -21,9 +21,9 @@ def push_weights(
     Raises:
         ActorDied: an engine answers the probe otherwise than the learner.
     """
-    weights = policy.first_reference(Policy.weights)
+    weights = policy.together(Policy.weights)
     checksums = engines.broadcast(_take, weights, version=version)  # pyright: ignore[reportArgumentType] - arrives as its value
-    expected = np.array(policy.first(Policy.probe, probe))
+    expected = np.array(policy.broadcast(Policy.probe, probe)[0])
     gaps = [float(np.abs(np.array(found) - expected).mean()) for found in engines.broadcast(RolloutEngine.probe, probe)]
     if max(gaps) > tolerance:
         raise ActorDied(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Row = dict[str, Any]
 """One row of a Parquet file."""
@@ -79,9 +79,14 @@ class Unparsable:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A row that could not be answered, with the reason."""
+    """A row that could not be answered, with the reason.
+
+    `cause`: "question", it cannot be answered as it is (too long, say); "answerer", who was asked refused it or answered
+    with nonsense; "passing", the same question may fare better later: the next run asks it again.
+    """
 
     reason: str
+    cause: Literal["question", "answerer", "passing"] = "question"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,13 @@ class NotAsked:
 
 
 PREFERENCE_COLUMNS = (
-    "id", "prompt", "chosen", "rejected", "p_chosen", "domain", "source", "weight", "labeler", "template",
+    "id", "prompt", "chosen", "rejected", "p_chosen", "domain", "source", "weight", "strength", "labeler", "template",
     "chosen_first", "logp_first_ab", "logp_second_ab", "logp_first_ba", "logp_second_ba",
 )  # fmt: skip
 """Columns of a preference set: the Hub's usual ones, the soft label, and where it came from.
 
-`source` is "ai" or "marked"; `weight` is 1 on average over a source; `chosen_first` says whether the chosen response was
+`source` is "ai", "marked" or a named set of human labels; `weight` is 1 on average over a source; `strength` is how much
+better people found the chosen response, where the source says so; `chosen_first` says whether the chosen response was
 the first one of the `ab` order; the four log-probabilities are the raw ones of the label strings in both orders (absent
 for marked pairs).
 """

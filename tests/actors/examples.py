@@ -65,7 +65,7 @@ def plain_logprobs(
 ) -> list[float]:
     """Log-probs of the response, one sequence at a time, over the whole vocabulary."""
     logp = (plain_logits(model, prompt, response) / temperature).log_softmax(-1)
-    return logp[torch.arange(len(response)), torch.tensor(response)].tolist()
+    return logp[torch.arange(len(response)), torch.tensor(response, dtype=torch.long)].tolist()
 
 
 def plain_groups(model: PreTrainedModel, groups: Sequence[Sequence[Rollout]], temperature: float) -> list[list[Floats]]:
@@ -107,4 +107,4 @@ class Here:
     def first(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(self.subjects[0], *args, **kwargs)
 
-    first_reference = first
+    together = first

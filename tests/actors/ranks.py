@@ -27,6 +27,10 @@ class Room:
     def update(self, *columns: object, **common: object) -> list[Any]:
         return self.learner.update(*columns, **common)
 
+    def read(self, *columns: object, function: Callable[..., Any]) -> Any:
+        """Any other method of the learner."""
+        return function(self.learner, *columns)
+
     def save(self, folder: Path) -> None:
         self.learner.save(folder)
 

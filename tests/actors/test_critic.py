@@ -11,7 +11,7 @@ from actors.critic import Critic
 from actors.forward import Floats
 from tests.actors.examples import LEARNER, alone, flat, plain_model, random_floats, random_rollouts
 from truing.config.roles import Learner
-from truing.records import Rollout
+from truing.errors import ActorDied
 
 GROUPS = random_rollouts(6)
 
@@ -91,16 +91,27 @@ def test_the_clip_holds_values_near_the_old_ones(tiny: str) -> None:
 def test_a_target_of_none_leaves_the_completion_out(tiny: str, tmp_path: Path) -> None:
     targets: list[list[Floats | None]] = [list(group) for group in random_floats(7, GROUPS)]
     targets[0][0] = targets[3][1] = None
-    kept: list[tuple[Rollout, Floats, Floats]] = [
-        row for rows in zip(GROUPS, constant(0.1), targets, strict=True) for row in zip(*rows, strict=True) if row[2] is not None
-    ]  # fmt: skip
+    kept = [(0, [1]), (1, [0, 1]), (2, [0, 1]), (3, [0])]
+    groups, old, wanted = (
+        [[column[i][j] for j in some] for i, some in kept] for column in (GROUPS, constant(0.1), targets)
+    )
     without, really_gone = critic(tiny), critic(tiny)
     for _ in range(2):
         loss = update(without, constant(0.1), targets)
-        groups, old, wanted = ([[row[k]] for row in kept] for k in range(3))
-        assert really_gone.update(groups, old, wanted, [0] * len(kept), minibatches=1, clip=1e9) == [loss]
+        assert really_gone.update(groups, old, wanted, [0] * 4, minibatches=1, clip=1e9) == [loss]
     some, others = saved(without, tmp_path / "a"), saved(really_gone, tmp_path / "b")
     assert all(torch.equal(some[name], others[name]) for name in some)
+
+
+def test_a_target_that_is_not_finite_counts_where_it_counts_and_nowhere_else(tiny: str) -> None:
+    old: list[list[Floats]] = constant(0.1)
+    old[0][0] = old[0][0] * np.float32(np.nan)
+    targets: list[list[Floats | None]] = [list(group) for group in random_floats(7, GROUPS)]
+    with pytest.raises(ActorDied, match="loss nan with gradient norm"):
+        update(critic(tiny), old, targets)
+    # Left out, what is said of it does not matter.
+    targets[0][0] = None
+    assert update(critic(tiny), old, targets) == update(critic(tiny), constant(0.1), targets)
 
 
 def test_minibatches_are_updates_one_after_the_other(tiny: str) -> None:

@@ -3,14 +3,13 @@
 import copy
 import logging
 import math
-import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from json import dumps, loads
-from socket import SO_LINGER, SOL_SOCKET
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import chat_completions
+from actors.account import Account, RunAccount
 from actors.chat_completions import TopToken, retry_after, wait_before
-from actors.endpoint import EndpointJudge, ambiguous, counted, messages, token_likelihoods
-from actors.spending import BudgetSpent, Spending, Usage
+from actors.endpoint import PROBE, EndpointJudge, ambiguous, counted, messages, token_likelihoods
+from actors.spending import Spending, Usage
+from tests.actors.chat_server import GOOD, Answer, Server, completion, error, serving
 from truing.config.labeling import EndpointLabeler, Price
-from truing.errors import ActorDied, ConfigError
+from truing.errors import ConfigError, LabelerStopped, TruingError
 from truing.labeling.questions import Question, Turn
 from truing.records import Failed, NotAsked, Unparsable
 
@@ -31,116 +32,10 @@ LN = math.log
 NONE = -math.inf
 
 
-@dataclass
-class Answer:
-    """What the server does with one request."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    wait: float = 0.0
-    reset: bool = False
-    drip: float = 0.0
-
-
-def completion(
-    text: str | None = "1", top: dict[str, float] | None = None, tokens: tuple[int, int] = (10, 1)
-) -> Answer:
-    """A completion of `text`, whose first token had these probabilities. Without `top`, no log-probs."""
-    shown = [{"token": token, "logprob": LN(p), "bytes": None} for token, p in (top or {}).items()]
-    first = {"token": text, "logprob": -0.5, "bytes": None, "top_logprobs": shown}
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": text},
-        "logprobs": {"content": [first]} if top else None,
-        "finish_reason": "length",
-    }
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
-    return Answer(body=dumps({"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}).encode())
-
-
-def error(status: int, message: str = "no", **headers: str) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, dumps({"error": {"message": message}}).encode(), named)
-
-
-GOOD = completion("1", {"1": 0.75, "2": 0.25})
-
-
-class Server(ThreadingHTTPServer):
-    """Answers the n-th request (from 0) with `script(n, body)`, and remembers what it was sent."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: Callable[[int, dict[str, Any]], Answer] = lambda n, body: GOOD
-        self.bodies: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.paths: list[str] = []
-        self.times: list[float] = []
-        self.under_way = self.most_under_way = 0
-        self.lock = threading.Lock()
-
-    def play(self, *answers: Answer) -> None:
-        """These answers in turn, and then the last one for ever."""
-        self.script = lambda n, body: answers[min(n, len(answers) - 1)]
-
-    def by_question(self, answers: dict[str, Answer]) -> None:
-        """The answer that belongs to the text of the last turn."""
-        self.script = lambda n, body: answers[body["messages"][-1]["content"]]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        server = self.server
-        body = loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with server.lock:
-            number = len(server.bodies)
-            server.bodies.append(body)
-            server.keys.append(self.headers["Authorization"])
-            server.paths.append(self.path)
-            server.times.append(time.monotonic())
-            server.under_way += 1
-            server.most_under_way = max(server.most_under_way, server.under_way)
-        answer = server.script(number, body)
-        time.sleep(answer.wait)
-        with server.lock:
-            server.under_way -= 1
-        if answer.reset:
-            self.connection.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            for byte in range(len(answer.body)) if answer.drip else ():
-                self.wfile.write(answer.body[byte : byte + 1])
-                time.sleep(answer.drip)
-            if not answer.drip:
-                self.wfile.write(answer.body)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +54,8 @@ def judge_with(server: Server) -> Iterator[Make]:
 
     def make(**settings: Any) -> EndpointJudge:
         url = f"http://127.0.0.1:{server.server_port}/v1"
-        made.append(EndpointJudge(EndpointLabeler(**{"url": url, "model": "m", "timeout": 5, **settings})))
+        spent = settings.pop("spent", None)
+        made.append(EndpointJudge(EndpointLabeler(**{"url": url, "model": "m", "timeout": 5, **settings}), spent))
         return made[-1]
 
     yield make
@@ -173,6 +69,12 @@ def question(text: str = "Which is better?", labels: Sequence[str] = ("1", "2"))
 
 def questions(count: int) -> list[Question]:
     return [question(f"question {i}") for i in range(count)]
+
+
+def why_stopped(judge: EndpointJudge) -> TruingError:
+    """What ended the asking."""
+    assert judge._spending.stopped is not None
+    return judge._spending.stopped
 
 
 def close(**expected: float) -> dict[str, Any]:
@@ -246,10 +148,8 @@ def test_a_server_without_logprobs_ends_the_job_and_names_the_setting(server: Se
     server.play(completion("1"))
     judge = judge_with(concurrency=1)
     found = judge.likelihoods(questions(5))
-    assert all(isinstance(answer, NotAsked) for answer in found)
+    assert found == [NotAsked("labeler.read: the endpoint shows no log-probs; set it to samples")] * 5
     assert len(server.bodies) == 1
-    with pytest.raises(ConfigError, match=r"labeler\.read: the endpoint shows no log-probs; set it to samples"):
-        judge.check()
 
 
 def test_a_filtered_reply_is_unparsable_alone(server: Server, judge_with: Make) -> None:
@@ -334,6 +234,8 @@ def test_failed_samples_leave_the_others_and_no_readable_one_is_unparsable() -> 
     assert counted(one, ["2", "2"]) == {"1": NONE, "2": 0.0}
     assert counted(one, ["hm", Failed("x"), "so"]) == Unparsable("hm")
     assert counted(one, [Failed("x"), Failed("y")]) == Failed("x")
+    # One of them may fare better later: so may the question.
+    assert counted(one, [Failed("x"), Failed("y", "passing")]) == Failed("y", "passing")
     assert counted(one, ["1", NotAsked("budget")]) == NotAsked("budget")
 
 
@@ -346,7 +248,7 @@ def test_replies_are_texts_drawn_with_their_seeds(server: Server, judge_with: Ma
         judge.replies(questions(2), 64, 0.7, [1])
     server.play(completion(None))
     assert judge.replies(questions(1), 64, 0.7, [1]) == [
-        Failed("endpoint: the reply holds no text (finish_reason length)")
+        Failed("endpoint: the reply holds no text (finish_reason length)", "answerer")
     ]
 
 
@@ -363,15 +265,27 @@ def test_a_passing_failure_is_tried_again(server: Server, judge_with: Make, faul
     assert judge.usage == Usage(requests=3, retries=2, answers=1, failures=0, prompt_tokens=10, completion_tokens=1)
 
 
-@pytest.mark.parametrize("status", [400, 403, 413, 422])
-def test_a_refused_request_fails_alone_and_at_once(server: Server, judge_with: Make, status: int) -> None:
-    server.by_question({"question 0": GOOD, "long": error(status, "too long"), "question 1": GOOD})
+@pytest.mark.parametrize(
+    ("status", "said", "cause"),
+    [
+        (400, "max_tokens is too large", "question"),
+        (400, "This model's maximum context length is 8 tokens", "question"),
+        (422, "the prompt is longer than the maximum model length", "question"),
+        (413, "no", "question"),
+        (400, "top_logprobs must be at most 5", "answerer"),
+        (403, "moderated", "answerer"),
+        (422, "messages: extra fields", "answerer"),
+    ],
+)
+def test_a_refused_request_fails_alone_and_at_once(
+    server: Server, judge_with: Make, status: int, said: str, cause: Any
+) -> None:
+    server.by_question({"question 0": GOOD, "long": error(status, said), "question 1": GOOD})
     judge = judge_with(concurrency=1, breaker=1)
     first, long, last = judge.likelihoods([questions(1)[0], question("long"), questions(2)[1]])
     assert first == last == close(_1=0.75, _2=0.25)
-    assert long == Failed(f'endpoint: HTTP {status}: {{"error": {{"message": "too long"}}}} (attempt 1 of 5)')
+    assert long == Failed(f'endpoint: HTTP {status}: {{"error": {{"message": "{said}"}}}} (attempt 1 of 5)', cause)
     assert judge.usage == Usage(3, 0, 2, 1, 20, 2)
-    judge.check()
 
 
 @pytest.mark.parametrize("status", [401, 402, 404, 307])
@@ -382,12 +296,11 @@ def test_what_no_other_request_can_heal_ends_the_job(server: Server, judge_with:
     assert found[0] == close(_1=0.75, _2=0.25)
     assert all(isinstance(answer, NotAsked) for answer in found[1:])
     assert len(server.bodies) == 2
-    with pytest.raises(
-        ConfigError, match=f"will not serve 'm' with the key in OPENAI_API_KEY.*HTTP {status}"
-    ) as caught:
-        judge.check()
-    assert KEY not in str(caught.value) + repr(found)
-    assert "Incorrect key: ***" in str(caught.value)
+    why = str(why_stopped(judge))
+    assert "will not serve 'm' with the key in OPENAI_API_KEY" in why
+    assert f"HTTP {status}" in why
+    assert KEY not in why + repr(found)
+    assert "Incorrect key: ***" in why
 
 
 @pytest.mark.parametrize(
@@ -400,6 +313,7 @@ def test_nonsense_is_a_failure_and_is_not_asked_again(server: Server, judge_with
     (found,) = judge.likelihoods([question()])
     assert isinstance(found, Failed)
     assert found.reason.startswith("endpoint: the reply is no chat completion (")
+    assert found.cause == "answerer"
     assert (judge.usage.requests, judge.usage.failures) == (1, 1)
 
 
@@ -407,7 +321,7 @@ def test_retries_end(server: Server, judge_with: Make) -> None:
     server.play(error(500, "oh"))
     judge = judge_with(retries=2)
     assert judge.likelihoods([question()]) == [
-        Failed('endpoint: HTTP 500: {"error": {"message": "oh"}} (attempt 3 of 3)')
+        Failed('endpoint: HTTP 500: {"error": {"message": "oh"}} (attempt 3 of 3)', "passing")
     ]
     assert (judge.usage.requests, judge.usage.retries, judge.usage.failures) == (3, 2, 1)
 
@@ -422,6 +336,7 @@ def test_a_very_long_retry_after_is_not_waited_for(server: Server, judge_with: M
     server.play(error(429, Retry_After="3600"))
     (found,) = judge_with().likelihoods([question()])
     assert isinstance(found, Failed)
+    assert found.cause == "passing"
     assert len(server.bodies) == 1
 
 
@@ -429,7 +344,7 @@ def test_a_server_that_drips_does_not_prolong_the_request(server: Server, judge_
     server.play(Answer(body=GOOD.body, drip=0.05))  # Some 400 bytes: 20 s, without a pause as long as the timeout.
     began = time.monotonic()
     assert judge_with(timeout=0.5, retries=0).likelihoods([question()]) == [
-        Failed("endpoint: no reply within 0.5 s (attempt 1 of 1)")
+        Failed("endpoint: no reply within 0.5 s (attempt 1 of 1)", "passing")
     ]
     assert time.monotonic() - began < 3
 
@@ -465,8 +380,8 @@ def test_failures_in_a_row_open_the_breaker_and_nothing_more_is_sent(server: Ser
     assert len(server.bodies) == 1 + 3 * 2
     assert all(isinstance(answer, NotAsked) for answer in judge.likelihoods(questions(3)))
     assert len(server.bodies) == 7
-    with pytest.raises(ActorDied, match=r"failed 3 questions in a row, the last with: HTTP 500.*down"):
-        judge.check()
+    assert isinstance(why_stopped(judge), LabelerStopped)
+    assert "failed 3 questions in a row, the last with: HTTP 500" in str(why_stopped(judge))
 
 
 def test_an_answer_between_failures_keeps_the_breaker_closed(server: Server, judge_with: Make) -> None:
@@ -474,7 +389,6 @@ def test_an_answer_between_failures_keeps_the_breaker_closed(server: Server, jud
     server.play(bad, bad, GOOD, bad, bad, GOOD)
     judge = judge_with(concurrency=1, breaker=3, retries=0)
     assert [type(a) for a in judge.likelihoods(questions(6))] == [Failed, Failed, dict] * 2
-    judge.check()
 
 
 def test_refused_rows_count_until_one_is_accepted(server: Server, judge_with: Make) -> None:
@@ -482,8 +396,7 @@ def test_refused_rows_count_until_one_is_accepted(server: Server, judge_with: Ma
     judge = judge_with(concurrency=1, breaker=3)
     judge.likelihoods(questions(9))
     assert len(server.bodies) == 3
-    with pytest.raises(ActorDied, match="logprobs is not supported"):
-        judge.check()
+    assert "logprobs is not supported" in str(why_stopped(judge))
 
 
 def test_whoever_waits_to_retry_gives_up_when_the_judge_stops(server: Server, judge_with: Make) -> None:
@@ -492,6 +405,106 @@ def test_whoever_waits_to_retry_gives_up_when_the_judge_stops(server: Server, ju
     found = judge_with(concurrency=2).likelihoods(questions(2))
     assert [type(answer) for answer in found] == [NotAsked, NotAsked]
     assert time.monotonic() - began < 10
+
+
+# --- before the first question ----------------------------------------------------------------------------------------
+
+
+def test_a_check_is_one_request_for_one_token(server: Server, judge_with: Make) -> None:
+    judge_with().check()
+    judge_with(read="samples").check()
+    first, second = server.bodies
+    assert (first["max_tokens"], first["top_logprobs"], second["max_tokens"]) == (1, 20, 1)
+    assert "logprobs" not in second
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_type", "said"),
+    [
+        (error(401, "Incorrect key"), ConfigError, "will not serve 'm' with the key in OPENAI_API_KEY"),
+        (error(404, "no model m"), ConfigError, "check labeler.url (up to and with /v1), labeler.model and the key"),
+        (completion("1"), ConfigError, "labeler.read: the endpoint shows no log-probs; set it to samples"),
+        (Answer(body=b"<html>"), ConfigError, "is a server of chat completions, up to and with /v1"),
+        (error(400, "top_logprobs must be at most 5"), ConfigError, "top_logprobs must be at most 5"),
+        (error(503, "loading"), LabelerStopped, "see that the server at http://127.0.0.1:"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_shows_before_anything_is_asked(
+    server: Server, judge_with: Make, answer: Answer, error_type: type[TruingError], said: str
+) -> None:
+    server.play(answer)
+    with pytest.raises(error_type) as caught:
+        judge_with(retries=1).check()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_named(judge_with: Make) -> None:
+    with pytest.raises(LabelerStopped, match=r"ConnectError.*see that the server at http://127\.0\.0\.1:9/v1 is up"):
+        judge_with(url="http://127.0.0.1:9/v1", retries=1).check()
+
+
+# --- the budget of a run ----------------------------------------------------------------------------------------------
+
+DEAR = {"price": Price(input=1e6, output=1e6), "budget": 1000, "concurrency": 1}
+"""A token costs 1: an answer of `COSTLY` 101, and at most 278 are set aside for it (see below)."""
+COSTLY = completion("1", {"1": 0.75, "2": 0.25}, tokens=(100, 1))
+
+
+def test_the_budget_is_that_of_all_workers_of_a_run_one_after_the_other(
+    server: Server, judge_with: Make, tmp_path: Path
+) -> None:
+    server.play(COSTLY)
+    first, second = (judge_with(spent=tmp_path / "spent", **DEAR) for _ in range(2))
+    assert all(isinstance(answer, dict) for answer in first.likelihoods(questions(5)))
+    # 505 are spent. Three more: 808; with the next one's most 1086, too much.
+    assert [type(answer) for answer in second.likelihoods(questions(6))] == [dict] * 3 + [NotAsked] * 3
+    assert "808 of the budget of 1000 is spent" in str(why_stopped(second))
+    asked = len(server.bodies)
+    with pytest.raises(LabelerStopped, match=r"^808 of the budget of 1000 is spent.*raise labeler\.budget"):
+        judge_with(spent=tmp_path / "spent", **DEAR).check()
+    assert len(server.bodies) == asked
+    judge_with(spent=tmp_path / "spent", **DEAR | {"budget": 1200}).check()
+    assert len(server.bodies) == asked + 1
+
+
+def test_workers_at_the_same_time_do_not_pass_the_budget_together(
+    server: Server, judge_with: Make, tmp_path: Path
+) -> None:
+    server.play(Answer(body=COSTLY.body, wait=0.01))
+    judges = [judge_with(spent=tmp_path / "spent", **DEAR | {"concurrency": 4}) for _ in range(3)]
+    threads = [threading.Thread(target=judge.likelihoods, args=(questions(10),)) for judge in judges]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # None of them is refused while 1000 - 278 = 722 are not spent and set aside: with at most 4 x 3 under way, whoever
+    # is refused by what others set aside stops early, so that no more than 8 are answered, and at least the first three.
+    assert 3 <= sum(judge.usage.answers for judge in judges) <= 8
+    assert RunAccount(tmp_path / "spent").total == sum(judge.usage.cost for judge in judges) <= 1000
+
+
+def test_a_worker_that_is_killed_leaves_what_it_had_under_way_charged(server: Server, tmp_path: Path) -> None:
+    server.script = lambda n, body: COSTLY if n < 2 else Answer(body=COSTLY.body, wait=30)
+    settings = EndpointLabeler(url=f"http://127.0.0.1:{server.server_port}/v1", model="m", **DEAR)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from actors.endpoint import EndpointJudge, PROBE\n"
+        "from truing.config.labeling import EndpointLabeler\n"
+        "judge = EndpointJudge(EndpointLabeler.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
+        "judge.likelihoods([PROBE] * 3)\n"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code, settings.model_dump_json(), str(tmp_path / "spent")])
+    try:
+        until = time.monotonic() + 60
+        while len(server.bodies) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+    finally:
+        worker.kill()
+        worker.wait()
+    # Two answers, and the most that the third could have cost: the bytes of its one turn, 128 for the frame, 1 label.
+    most = len(PROBE.turns[0].text) + 128 + 1
+    assert RunAccount(tmp_path / "spent").total == 2 * 101 + most
 
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -532,8 +545,8 @@ def test_the_budget_ends_the_job_cleanly_and_is_never_passed(
     assert sum(answer == close(_1=0.75, _2=0.25) for answer in found) == 8
     assert sum(isinstance(answer, NotAsked) for answer in found) == 12
     assert judge.usage == Usage(8, 0, 8, 0, 800, 8, pytest.approx(808))
-    with pytest.raises(BudgetSpent, match=r"808 of the budget of 1000 is spent after 8 answers.*labeler\.budget"):
-        judge.check()
+    assert isinstance(why_stopped(judge), LabelerStopped)
+    assert "808 of the budget of 1000 is spent, and the next request could pass it" in str(why_stopped(judge))
 
 
 def test_a_budget_needs_a_server_that_counts(server: Server, judge_with: Make) -> None:
@@ -543,17 +556,15 @@ def test_a_budget_needs_a_server_that_counts(server: Server, judge_with: Make) -
     assert judge_with().likelihoods([question()]) == [close(_1=0.75, _2=0.25)]
     judge = judge_with(budget=1, concurrency=1)
     assert [type(answer) for answer in judge.likelihoods(questions(3))] == [dict, NotAsked, NotAsked]
-    with pytest.raises(ConfigError, match=r"labeler\.budget: the endpoint does not count tokens"):
-        judge.check()
+    assert "labeler.budget: the endpoint does not count tokens" in str(why_stopped(judge))
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), max_size=40), st.integers(1, 300))
 def test_reservations_keep_any_sequence_of_costs_within_the_budget(costs: list[tuple[int, float]], budget: int) -> None:
-    spending = Spending(Price(input=1e6), budget, 1)
+    spending = Spending(Price(input=1e6), budget, 1, Account())
     for most, share in costs:
         if spending.reserve(most):
-            spending.pay(int(most * share), 0)
-            spending.release(most)
+            spending.settle(most, int(most * share), 0)
         else:
             assert spending.usage.cost + most > budget or spending.stopped is not None
     assert spending.usage.cost <= budget
@@ -569,13 +580,15 @@ def test_the_key_is_in_no_log_or_text_and_does_not_travel(
     server.play(error(500, f"key {KEY} is bad"), error(400, f"key {KEY} is bad"))
     judge = judge_with()
     found = judge.likelihoods([question()])
-    assert found == [Failed('endpoint: HTTP 400: {"error": {"message": "key *** is bad"}} (attempt 2 of 5)')]
+    assert found == [
+        Failed('endpoint: HTTP 400: {"error": {"message": "key *** is bad"}} (attempt 2 of 5)', "answerer")
+    ]
     assert server.keys == [f"Bearer {KEY}"] * 2
     held = [*vars(judge).values(), *vars(judge._client).values(), judge._client._http.headers]
     assert KEY not in caplog.text + repr(judge) + repr(held)
     assert caplog.records
     # Nothing but the settings travels, and they name the variable; whoever receives them begins a ledger of its own.
-    assert judge.__reduce__() == (EndpointJudge, (judge.settings,))
+    assert judge.__reduce__() == (EndpointJudge, (judge.settings, None))
     assert KEY not in judge.settings.model_dump_json()
     other = copy.deepcopy(judge)
     assert (other.settings, other.usage) == (judge.settings, Usage())

@@ -1,4 +1,4 @@
-"""The endpoint as judge against a real vLLM server on loopback, compared with transformers."""
+"""The endpoint as judge against a real vLLM server of the demo model on loopback, compared with transformers."""
 
 import os
 import subprocess
@@ -13,46 +13,55 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from actors import endpoint
 from actors.endpoint import EndpointJudge, messages
 from actors.engine import engine_environment
 from actors.learner import free_address
+from jobs.demo_model import demo_model
 from tests.actors.examples import plain_model
-from truing.config.labeling import EndpointLabeler
+from truing.config.labeling import EndpointLabeler, Style
 from truing.config.roles import Engine
-from truing.labeling.questions import Question, Turn
-from truing.records import Failed, Unparsable
+from truing.errors import ConfigError
+from truing.labeling.questions import Question, Turn, comparison
+from truing.labeling.templates import load_template
+from truing.records import Failed, Pair, Unparsable
 
-CONTEXT, VOCABULARY = 1024, 320
+CONTEXT = 1024
 READY = 240
 """Seconds that the server may take to start on a busy machine."""
 ENDING = "Preferred Response="
 SHORT = Question((Turn("user", "Which response is better, 1 or 2?"),), ENDING, ("1", "2"))
 QUESTIONS = [
     SHORT,
-    Question((Turn("system", "You are a judge."), Turn("user", "Apple or pear? 1 or 2?")), ENDING, ("1", "2")),
+    comparison(load_template("helpful"), Pair("a", "Name a fruit.", "Apple.", "I will not.", "helpful"), Style()),
     Question((Turn("user", "Why?"), Turn("assistant", "Because.\n\n")), ENDING, ("1", "2")),
 ]
 
 
 @pytest.fixture(scope="module")
-def url(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of a server of the tiny model, which shows as many log-probs as it has tokens."""
+def model() -> str:
+    return str(demo_model())
+
+
+@pytest.fixture(scope="module")
+def url(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a server of the demo model."""
     address = free_address()
     host, port = address.rsplit(":", 1)
     options = {
         "host": host,
         "port": port,
-        "served-model-name": "tiny",
+        "served-model-name": "demo",
         "dtype": "float32",
         "max-model-len": str(CONTEXT),
         "max-num-seqs": "8",
-        "max-logprobs": str(VOCABULARY),
         "block-size": "32",
         "generation-config": "vllm",
+        # Otherwise it asks for nine tenths of the memory that the machine has, whatever others hold of it.
+        "gpu-memory-utilization": "0.1",
+        "kv-cache-memory-bytes": str(2**28),
     }
     # What `vllm serve` runs. The command itself asks for the version of a package `vllm`, which the CPU build is not.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", tiny, "--enforce-eager"]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--enforce-eager"]
     command += [word for name, value in options.items() for word in (f"--{name}", value)]
     log = tmp_path_factory.mktemp("serve") / "log"
     environment = os.environ | engine_environment(Engine(cpus=1, dtype="float32"))
@@ -83,19 +92,19 @@ def _wait_for(health: str, process: "subprocess.Popen[bytes]", log: Path) -> Non
 
 @pytest.fixture(scope="module")
 def judge(url: str) -> Iterator[EndpointJudge]:
-    judge = EndpointJudge(EndpointLabeler(url=url, model="tiny", timeout=120, key_variable="NO_SUCH_KEY"))
+    judge = EndpointJudge(EndpointLabeler(url=url, model="demo", timeout=120, key_variable="NO_SUCH_KEY"))
     yield judge
     judge.close()
 
 
 @pytest.fixture(scope="module")
-def plain(tiny: str) -> PreTrainedModel:
-    return plain_model(tiny)
+def plain(model: str) -> PreTrainedModel:
+    return plain_model(model)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny: str) -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(tiny)
+def tokenizer(model: str) -> PreTrainedTokenizerFast:
+    return AutoTokenizer.from_pretrained(model)
 
 
 def first_token_logp(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, question: Question) -> torch.Tensor:
@@ -107,18 +116,22 @@ def first_token_logp(plain: PreTrainedModel, tokenizer: PreTrainedTokenizerFast,
 
 
 def test_likelihoods_are_those_of_a_plain_forward_pass(
-    judge: EndpointJudge,
-    plain: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    monkeypatch: pytest.MonkeyPatch,
+    judge: EndpointJudge, plain: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    # Random weights leave "1" and "2" anywhere among the 320 tokens: let all of them be shown.
-    monkeypatch.setattr(endpoint, "TOP", VOCABULARY)
-    spellings = {label: [i for i in range(VOCABULARY) if tokenizer.decode([i]).strip() == label] for label in "12"}
-    for question, found in zip(QUESTIONS, judge.likelihoods(QUESTIONS), strict=True):
+    answers = judge.likelihoods(QUESTIONS)
+    for question, found in zip(QUESTIONS, answers, strict=True):
         logp = first_token_logp(plain, tokenizer, question)
+        shown = logp.topk(20).indices.tolist()
+        spellings = {label: [i for i in shown if tokenizer.decode([i]).strip() == label] for label in "12"}
+        if not any(spellings.values()):
+            assert isinstance(found, Unparsable)
+            continue
         expected = {label: float(logp[ids].logsumexp(0)) for label, ids in spellings.items()}
         assert found == {label: pytest.approx(value, abs=1e-3) for label, value in expected.items()}
+    # Asked as a template asks, the model has both labels in mind.
+    _, asked, _ = answers
+    assert isinstance(asked, dict)
+    assert min(asked.values()) > -float("inf")
 
 
 def test_the_twenty_likeliest_tokens_are_shown(
@@ -161,4 +174,13 @@ def test_a_question_that_does_not_fit_fails_alone(judge: EndpointJudge) -> None:
     assert (after.requests - before.requests, after.retries, after.failures - before.failures) == (3, 0, 1)
     assert after.completion_tokens - before.completion_tokens <= 8
     assert after.prompt_tokens > before.prompt_tokens
+
+
+def test_a_model_that_is_not_there_shows_before_anything_is_asked(judge: EndpointJudge, url: str) -> None:
     judge.check()
+    other = EndpointJudge(EndpointLabeler(url=url, model="another", timeout=120, key_variable="NO_SUCH_KEY"))
+    with pytest.raises(ConfigError, match=r"will not serve 'another' with the key in NO_SUCH_KEY \(HTTP 404"):
+        other.check()
+    wrong = EndpointJudge(EndpointLabeler(url=f"{url}/v1", model="demo", timeout=120, key_variable="NO_SUCH_KEY"))
+    with pytest.raises(ConfigError, match=r"check labeler\.url \(up to and with /v1\)"):
+        wrong.check()

@@ -94,8 +94,29 @@ def test_broadcast_asks_every_actor_and_first_the_first(three: ActorGroup[Toy]) 
     assert len(set(processes)) == len(three) == 3
     assert three.first(Toy.who) == processes[0]
     # A reference arrives as its value.
-    reference = three.first_reference(Toy.squares, [3])
+    reference = three.together(Toy.squares, [3])
     assert three.broadcast(_length, reference) == [1, 1, 1]
+
+
+def test_together_asks_every_actor_and_keeps_the_first_ones_value_where_it_is(
+    three: ActorGroup[Toy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = three.broadcast(Toy.who)
+    with monkeypatch.context() as patch:
+        patch.setattr(actors.group, "fetch", lambda *_: pytest.fail("the driver fetched"))
+        reference = three.together(_sign, tmp_path)
+    assert three.broadcast(_same, reference) == [processes[0]] * 3
+    # Actors answer in the order in which they are asked: by now all three have signed.
+    assert {int(path.name) for path in tmp_path.iterdir()} == set(processes)
+
+
+def _sign(toy: Toy, folder: Path) -> int:
+    (folder / str(toy.process)).touch()
+    return toy.process
+
+
+def _same(_: Toy, value: int) -> int:
+    return value
 
 
 def _length(_: Toy, items: list[Any]) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.forward import Floats
 from actors.learner import Seat
-from actors.policy import Policy, UpdateStats
+from actors.policy import Policy, Seen, UpdateStats
 from actors.reference import Reference
 from actors.rollout import Probe, checksum
 from tests.actors.examples import (
@@ -29,8 +28,8 @@ from tests.actors.examples import (
     random_floats,
     random_rollouts,
 )
+from tests.actors.losses import reinforce, surrogate
 from truing.algorithms.kl import k1
-from truing.algorithms.losses import clipped_surrogate, policy_gradient
 from truing.config.roles import Learner
 from truing.records import Rollout
 
@@ -49,8 +48,9 @@ def update(
     learner: Policy, groups: Sequence[Sequence[Rollout]], old: Any, credit: Credit, **options: Any
 ) -> list[UpdateStats]:
     """`Policy.update` with RLOO's loss, in one minibatch, without a cap that is felt."""
-    options = {"minibatches": 1, "loss": policy_gradient, "importance_cap": 1e9} | options
-    return learner.update(groups, old, credit, options.pop("minibatch", [0] * len(groups)), **options)
+    options = {"minibatches": 1, "loss": reinforce, "importance_cap": 1e9, "reference": old} | options
+    minibatch = options.pop("minibatch", [0] * len(groups))
+    return learner.update(groups, old, options.pop("reference"), credit, minibatch, **options)
 
 
 def weights(learner: Policy, folder: Path) -> dict[str, Tensor]:
@@ -133,6 +133,44 @@ def test_the_loss_is_the_mean_over_tokens_with_capped_weights(tiny: str) -> None
     assert stats.grad_norm > 0
 
 
+def test_a_loss_sees_columns_of_the_same_tokens(tiny: str) -> None:
+    learner = policy(tiny, LEARNER.model_copy(update={"token_budget": 64}), 0.8)
+    old = learner.logprobs(GROUPS)
+    reference, credit = random_floats(5, GROUPS), random_floats(4, GROUPS)
+    seen: list[Seen] = []
+
+    def watch(columns: Seen) -> Tensor:
+        seen.append(columns)
+        return 0 * columns.logprobs.sum() + columns.reference.sum()
+
+    (stats,) = update(learner, GROUPS, old, credit, loss=watch, reference=reference)
+    assert len(seen) > 1
+    columns = [torch.cat([getattr(one, name).detach() for one in seen]).numpy() for name in Seen.__slots__]
+    assert len({len(column) for column in columns}) == 1
+    logprobs, entropy, before, start, advantages, weights = columns
+    np.testing.assert_allclose(logprobs, before, atol=CLOSE)
+    assert (entropy > 0).all()
+    # The engine's log-probs are the constant -5.
+    np.testing.assert_allclose(weights, np.exp(before + 5), rtol=1e-5)
+    # Micro-batches come in an order of their own; what belongs to one token stays together.
+    expected = zip(flat(old), flat(reference), flat(credit), strict=True)
+    assert sorted(zip(before, start, advantages, strict=True)) == sorted(expected)
+    assert stats.loss == pytest.approx(flat(reference).mean(), abs=CLOSE)
+    assert all(one.logprobs.requires_grad and one.entropy.requires_grad for one in seen)
+    assert not any(one.weights.requires_grad or one.reference.requires_grad for one in seen)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_entropy_bonus_spreads_the_distribution(tiny: str, sign: int) -> None:
+    learner = policy(tiny)
+    old = learner.logprobs(GROUPS)
+    found = [
+        update(learner, GROUPS, old, random_floats(4, GROUPS), loss=lambda seen: -sign * seen.entropy.sum())[0].entropy
+        for _ in range(3)
+    ]
+    assert sign * (found[2] - found[0]) > 0.001
+
+
 def test_an_update_raises_what_has_advantage_and_lowers_the_rest(tiny: str) -> None:
     learner = policy(tiny)
     old = learner.logprobs(GROUPS)
@@ -147,14 +185,14 @@ def test_an_advantage_of_none_leaves_the_completion_out(tiny: str, tmp_path: Pat
     credit: list[list[Floats | None]] = [list(group) for group in random_floats(4, GROUPS)]
     credit[0][1] = credit[2][0] = None
     # The same batch with these two really gone.
-    kept = [(0, 0), (1, 0), (1, 1), (2, 1), (3, 0), (3, 1)]
+    kept = [(0, [0]), (1, [0, 1]), (2, [1]), (3, [0, 1])]
     ends: list[tuple[list[UpdateStats], dict[str, Tensor]]] = []
     for where in (None, kept):
         learner = policy(tiny)
         old = learner.logprobs(GROUPS)
         columns: list[Any] = [GROUPS, old, credit]
         if where:
-            columns = [[[column[i][j]] for i, j in where] for column in columns]
+            columns = [[[column[i][j] for j in some] for i, some in where] for column in columns]
         stats = update(learner, columns[0], columns[1], columns[2])
         ends.append((stats, weights(learner, tmp_path / str(where is None))))
     assert ends[0][0] == ends[1][0]
@@ -168,14 +206,13 @@ def test_an_advantage_of_none_leaves_the_completion_out(tiny: str, tmp_path: Pat
 
 
 def test_minibatches_are_updates_one_after_the_other(tiny: str, tmp_path: Path) -> None:
-    loss = partial(clipped_surrogate, clip=0.2)
     credit = random_floats(4, GROUPS)
     together, apart = policy(tiny), policy(tiny)
     old = together.logprobs(GROUPS)
-    stats = update(together, GROUPS, old, credit, minibatch=[1, 0, 1, 0], minibatches=2, loss=loss)
+    stats = update(together, GROUPS, old, credit, minibatch=[1, 0, 1, 0], minibatches=2, loss=surrogate)
     expected: list[UpdateStats] = []
     for chosen in ((1, 3), (0, 2)):
-        expected += update(apart, *([column[i] for i in chosen] for column in (GROUPS, old, credit)), loss=loss)
+        expected += update(apart, *([column[i] for i in chosen] for column in (GROUPS, old, credit)), loss=surrogate)
     assert stats == expected
     assert same(weights(together, tmp_path / "together"), weights(apart, tmp_path / "apart"))
     # The second minibatch is read with the weights that the first one left.
@@ -202,6 +239,19 @@ def test_the_start_policys_weights_are_the_files(tiny: str) -> None:
     # The tiny model is stored in bfloat16: nothing is rounded.
     for name, parameter in plain_model(tiny).named_parameters():
         assert torch.equal(torch.from_numpy(bits[name].copy()).view(torch.bfloat16).float(), parameter.detach()), name
+
+
+def test_what_is_not_finite_in_a_completion_left_out_does_not_leak(tiny: str) -> None:
+    ends: list[Any] = []
+    for poison in (0.0, np.nan):
+        learner = policy(tiny)
+        columns = [[list(group) for group in column] for column in (learner.logprobs(GROUPS), random_floats(4, GROUPS))]
+        groups = [list(group) for group in GROUPS]
+        groups[1][0] = replace(groups[1][0], logprobs=[poison] * len(groups[1][0].tokens))
+        columns[0][1][0] = columns[0][1][0] + np.float32(poison)
+        columns[1][1][0] = None
+        ends.append((update(learner, groups, *columns), learner.weights()[1]))
+    assert ends[0] == ends[1]
 
 
 def test_the_exported_policy_loads_and_generates(tiny: str, tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from actors.scoring import (
     RewardGraph,
     finished_scores,
     labeler_scores,
+    length_scores,
     model_scores,
     pattern_scores,
+    whitened_scores,
 )
 from tests.actors.examples import Done, Here, random_rollouts
 from truing.config.labeling import Style
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
-from truing.records import Failed, Rollout
+from truing.records import Failed, NotAsked, Rollout, Unparsable
 
 TEXTS = (("aa1", "b22"), ("", "3c"))
 GROUPS: list[list[Rollout]] = [
@@ -30,26 +32,43 @@ GROUPS: list[list[Rollout]] = [
 
 
 class Judge:
-    """Stands in for a reward model and for a labeler: the score is the length of the text."""
+    """Stands in for a labeler: the score is the length of the text; nothing cannot be read, "b22" is not asked about."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def score(self, texts: list[tuple[str, str]], *template: object) -> list[float | Failed]:
-        self.asked.append((texts, *template))
-        return [Failed("empty") if not text and template else float(len(text)) for _, text in texts]
+    def score(self, texts: list[tuple[str, str]], *how: object) -> list[float | Unparsable | NotAsked]:
+        self.asked.append((texts, *how))
+        other = {"": Unparsable("no number"), "b22": NotAsked("too long")}
+        return [other.get(text, float(len(text))) for _, text in texts]
+
+
+class Scorer:
+    """Stands in for a reward model: the score is the length of the text."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def score(self, asked: list[tuple[str, list[str]]]) -> list[list[float]]:
+        self.asked += asked
+        return [[float(len(text)) for text in texts] for _, texts in asked]
 
 
 def test_parts_read_the_rollouts_in_order() -> None:
-    judge, asking = Judge(), Asking({"*": load_template("score")}, Style())
-    texts = [("q0", "aa1"), ("q0", "b22"), ("q1", ""), ("q1", "3c")]
-    assert model_scores(judge, GROUPS) == [[3.0, 3.0], [0.0, 2.0]]
-    assert labeler_scores(judge, GROUPS, asking=asking, steps="1. Read.") == [[3.0, 3.0], [Failed("empty"), 2.0]]
-    assert judge.asked == [(texts,), (texts, asking, "1. Read.")]
+    scorer, judge, asking = Scorer(), Judge(), Asking({"*": load_template("score")}, Style())
+    assert model_scores(scorer, GROUPS) == [[3.0, 3.0], [0.0, 2.0]]
+    # A reward model reads the answers to one prompt together.
+    assert scorer.asked == [("q0", ["aa1", "b22"]), ("q1", ["", "3c"])]
+    found = labeler_scores(judge, GROUPS, asking=asking, steps="1. Read.")
+    assert found == [[3.0, Failed("too long")], [Failed("unparsable: no number"), 2.0]]
+    assert judge.asked == [([("q0", "aa1"), ("q0", "b22"), ("q1", ""), ("q1", "3c")], asking, "1. Read.")]
     # 0 where it ended by itself (on the diagonal), -1 where it was cut off
     assert finished_scores(None, GROUPS) == [[0.0, -1.0], [-1.0, 0.0]]
     # digits: 1 of 3 characters, 2 of 3, none of none, 1 of 2
     assert pattern_scores(None, GROUPS, pattern=r"\d") == [[pytest.approx(1 / 3), pytest.approx(2 / 3)], [0.0, 0.5]]
+    # ½ a target over it each: rollouts of 2 and 3 tokens with a target of 2
+    short = [[replace(r, tokens=[5] * size) for r, size in zip(GROUPS[0], (2, 3), strict=True)]]
+    assert length_scores(None, short, target=2) == [[0.0, -0.5]]
 
 
 def graph(*parts: tuple[str, float, Any, dict[str, Any]]) -> RewardGraph:
@@ -87,6 +106,41 @@ def test_a_weight_of_0_does_not_hide_a_failure() -> None:
     rewards = graph(("judge", 0.0, some_fail, {}), ("finished", 2.0, finished_scores, {}))
     found = rewards.finish(rewards.start(Done(GROUPS)))
     assert [[r.total for r in group] for group in found] == [[0.0, None], [-2.0, 0.0]]
+
+
+# --- scores on the scale of the batch -----------------------------------------------------------
+
+
+def test_whitened_scores_by_hand() -> None:
+    # 1, 2, 3, 4: mean 2.5, population deviation √1.25 = 1.1180340; ±1.5 and ±.5 of it
+    found = whitened_scores([[1.0, Failed("late")], [2.0, 3.0, 4.0]])
+    assert found[0] == [pytest.approx(-1.3416408, abs=1e-6), Failed("late")]
+    assert found[1] == pytest.approx([-0.4472136, 0.4472136, 1.3416408], abs=1e-6)
+    # One value, and equal ones, are as good as the batch.
+    assert whitened_scores([[7.0], [7.0]]) == [[0.0], [0.0]]
+    assert whitened_scores([[Failed("a")], []]) == [[Failed("a")], []]
+
+
+def numbers_of(_: object, groups: list[list[Rollout]]) -> list[list[float | Failed]]:
+    """The digit in a text; one without has failed."""
+    found = {"aa1": 1.0, "b22": 2.0, "3c": 3.0}
+    return [[found.get(r.text, Failed("no digit")) for r in group] for group in groups]
+
+
+def test_a_part_may_be_whitened_over_the_batch_not_over_a_share_of_it() -> None:
+    rewards = RewardGraph(
+        [
+            Part("digit", 2.0, Here(None, None), numbers_of, whiten=True),
+            Part("finished", 1.0, Here(None, None), finished_scores),
+        ]
+    )
+    (first, second), (third, fourth) = rewards.finish(rewards.start(Done(GROUPS)))
+    # 1, 2 and 3 of two actors: mean 2, population deviation √(2/3) = .8164966; ∓1/.8164966 = ∓1.2247449
+    assert [r.parts["digit"] for r in (first, second, fourth)] == pytest.approx([-1.2247449, 0, 1.2247449], abs=1e-6)
+    # 2·(-1.2247449) + 0, 0 - 1, 2·1.2247449 + 0
+    assert [r.total for r in (first, second, fourth)] == pytest.approx([-2.4494897, -1, 2.4494897], abs=1e-6)
+    assert third.total is None
+    assert third.parts == {"digit": Failed("no digit"), "finished": -1.0}
 
 
 def test_all_parts_are_at_work_before_any_is_waited_for() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from actors.labelers import open_labeler
 from actors.scoring import labeler_scores
 from actors.serving import ServedLabelers
 from tests.actors.examples import random_rollouts
-from truing.config.labeling import EngineLabeler, Style
+from truing.config.labeling import EndpointLabeler, EngineLabeler, Style
 from truing.config.roles import Engine, Model
 from truing.config.serving import Replicas
+from truing.errors import LabelerStopped
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 
@@ -31,9 +33,11 @@ def settings(tiny: str) -> EngineLabeler:
 
 
 @pytest.fixture(scope="module")
-def served(cluster: None, settings: EngineLabeler) -> Iterator[ServedLabelers]:
+def served(
+    cluster: None, settings: EngineLabeler, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServedLabelers]:
     replicas = Replicas(min=1, max=2, ongoing=1, upscale_seconds=0, downscale_seconds=1)
-    labelers = ServedLabelers("test-labeler", settings, replicas, NEEDS).ready()
+    labelers = ServedLabelers("test-labeler", settings, tmp_path_factory.mktemp("spent"), replicas, NEEDS).ready()
     yield labelers
     labelers.close()
 
@@ -84,3 +88,9 @@ def test_replicas_come_with_the_requests_and_go_with_them(served: ServedLabelers
     assert until(lambda: replicas() == 2)
     assert [pending.get() for pending in busy] == [[0, 1, 2, 3]] * 4
     assert until(lambda: replicas() == 1)
+
+
+def test_an_endpoint_that_does_not_answer_is_named_before_replicas_are_started(cluster: None, tmp_path: Path):
+    settings = EndpointLabeler(url="http://127.0.0.1:9/v1", model="m", retries=0)
+    with pytest.raises(LabelerStopped, match=r"see that the server at http://127\.0\.0\.1:9/v1 is up"):
+        ServedLabelers("not-there", settings, tmp_path, Replicas(), NEEDS)

@@ -209,12 +209,14 @@ def test_an_ensemble_averages_its_members(both: Study, llmbar: str) -> None:
 def test_a_cascade_asks_the_second_where_the_first_is_unsure(cascade: Study, llmbar: str) -> None:
     # ChatGPT is unsure where its verdict flips: p = 1/2 < 0.75.
     n, right = joined(llmbar, lambda gpt4, chatgpt: gpt4 if chatgpt == 0.5 else chatgpt)
-    unsure = sum(p_first(case) == 0.5 for case in cases(llmbar, "ChatGPT/Vanilla"))
+    answered = cases(llmbar, "ChatGPT/Vanilla")
+    unsure = sum(p_first(case) == 0.5 for case in answered)
     found = cascade.figure("alignment")
     assert (found["n"], found["value"]) == (n, pytest.approx(right / n))
-    # The first one is asked about all pairs, also those of which nothing is recorded.
-    # 900 rows, of which three pairs are there twice.
-    assert cascade.set["asked"] == 897 + unsure
+    # The first one is asked about all pairs, also those of which nothing is recorded: 900 rows, of which three pairs are
+    # there twice. What it has not answered goes to the second, as what it is unsure of.
+    assert cascade.set["pairs"] == 897
+    assert cascade.set["asked"] == 897 + unsure + (897 - len(answered))
 
 
 # --- a live labeler, asked in two ways ---------------------------------------------------------------------------------

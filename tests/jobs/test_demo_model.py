@@ -171,6 +171,20 @@ def test_an_embedder_that_is_none_is_named_as_one(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+     "additional_chat_templates/tools.jinja", "special_tokens_map.json", "1_Pooling/config.json"],
+)  # fmt: skip
+def test_what_a_model_is_shown_belongs_to_its_fingerprint(tiny: str, tmp_path: Path, name: str):
+    """A changed chat template changes every label: the file is changed where it is there, else it is new."""
+    copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
+    file = copy / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text((file.read_text() if file.exists() else "") + "\n")
+    assert fingerprint(str(copy)) != fingerprint(tiny)
+
+
 def test_a_fingerprint_is_that_of_the_weights(tiny: str, other_tiny: str, tmp_path: Path):
     copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
     assert fingerprint(str(copy)) == fingerprint(tiny)

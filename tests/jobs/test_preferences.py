@@ -45,7 +45,7 @@ def written(
     answered = [row for row in rows if (row["pair"], row["asking"]) in found]
     labels.append([label_row(r, asked[r["asking"]], found[r["pair"], r["asking"]]) for r in answered], LABELS)
     table = Table(folder / "preferences")
-    counts = write_preferences(table, labels, folder / "labels", LABELER, "judge", asked, maps or {}, marked)
+    counts = write_preferences(table, [labels], folder / "labels", LABELER, "judge", asked, maps or {}, marked)
     stored = table.rows()
     assert sum(counts.values()) == len(stored)
     return stored
@@ -126,5 +126,5 @@ def test_the_set_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
     labels = Table(tmp_path / "labels" / member(LABELER).id)
     write_requests([request(PAIRS[0], asked[name], name, "judge")], labels, 2)
-    write_preferences(table, labels, tmp_path / "labels", LABELER, "judge", asked, {}, ())
+    write_preferences(table, [labels], tmp_path / "labels", LABELER, "judge", asked, {}, ())
     assert [row["id"] for row in table.rows()] == [PAIRS[0].id]

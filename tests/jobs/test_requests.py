@@ -20,14 +20,14 @@ def table(tmp_path: Path) -> Table:
 
 
 def test_requests_come_back_as_they_were_given_in_shards(table: Table) -> None:
-    assert write_requests(iter(rows(0, 1, 2, 3, 4)), table, 2) == Ledger(5, 0, 0, 0, 0)
+    assert write_requests(iter(rows(0, 1, 2, 3, 4)), table, 2) == Ledger(5, 0, 0, 0, 0, 0)
     assert len(shards(table)) == 3
     assert list(requests(table)) == rows(0, 1, 2, 3, 4)
 
 
 def test_the_same_request_is_written_once(table: Table) -> None:
     # 0 three times and 1 twice: two requests, three given again.
-    assert write_requests(rows(0, 1, 0, 1, 0), table, 8) == Ledger(2, 0, 0, 3, 0)
+    assert write_requests(rows(0, 1, 0, 1, 0), table, 8) == Ledger(2, 0, 0, 0, 3, 0)
     assert list(requests(table)) == rows(0, 1)
 
 
@@ -35,7 +35,7 @@ def test_what_is_answered_counts_and_what_failed_is_left_out(table: Table) -> No
     table.append([{"id": "row-0"}])
     table.dead_letters.append([{"id": "row-1", "reason": "too long"}])
     ledger = write_requests(rows(0, 1, 2, 3), table, 8)
-    assert ledger == Ledger(total=4, answered=1, failed=1, again=0, retried=0)
+    assert ledger == Ledger(total=4, answered=1, failed=1, passing=0, again=0, retried=0)
     assert ledger.open == 2
     assert [row["id"] for row in requests(table)] == ["row-0", "row-2", "row-3"]
 
@@ -45,7 +45,21 @@ def test_how_it_stands_is_counted_anew(table: Table) -> None:
     ledger = write_requests(rows(0, 1, 2, 3), table, 8)
     table.append([{"id": "row-0"}, {"id": "row-2"}, {"id": "another"}])
     table.dead_letters.append([{"id": "row-3", "reason": "odd"}])
-    assert standing(table, ledger) == Ledger(total=4, answered=2, failed=2, again=0, retried=0)
+    assert standing(table, ledger) == Ledger(total=4, answered=2, failed=2, passing=0, again=0, retried=0)
+
+
+def test_what_may_pass_has_failed_in_this_pass_and_is_open_in_the_next(table: Table) -> None:
+    ledger = write_requests(rows(0, 1, 2, 3), table, 8)
+    table.append([{"id": "row-0"}, {"id": "row-1"}])
+    # 1 was answered after all, by a worker that took over.
+    table.passing.append([{"id": "row-1", "reason": "HTTP 500"}, {"id": "row-2", "reason": "HTTP 500"}])
+    table.dead_letters.append([{"id": "row-3", "reason": "too long"}])
+    found = standing(table, ledger)
+    assert found == Ledger(total=4, answered=2, failed=2, passing=1, again=0, retried=0)
+    assert found.open == 0
+    assert write_requests(rows(0, 1, 2, 3), table, 8) == Ledger(4, 2, 1, 0, 0, 0)
+    assert [row["id"] for row in requests(table)] == ["row-0", "row-1", "row-2"]
+    assert not table.passing.folder.exists()
 
 
 def test_rows_that_were_asked_more_often_than_answered_were_retried(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,10 @@ import httpx2
 import pytest
 
 from actors.learner import free_address
+from jobs.serve import free_port
 from tests.jobs.drive import ROOT, Command
+from truing.config.serving import Serve
+from truing.errors import ConfigError
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -55,6 +59,7 @@ def test_compare_asks_both_orders_and_swapping_swaps(served: Served) -> None:
     assert one["logprobs_as_given"] == pytest.approx(other["logprobs_swapped"], abs=1e-2)
     assert one["preferred"] == ("first" if one["p_first"] > 0.5 else "second")
     assert isinstance(one["flips"], bool)
+    assert one["calibrated"] is False
 
 
 def test_score_lies_in_range(served: Served) -> None:
@@ -100,3 +105,16 @@ def test_it_listens_on_this_machine_alone(served: Served) -> None:
     listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port}
     assert listening == {"127.0.0.1"}
     assert "warning" not in served.command.outcome().out
+
+
+def test_a_free_port_is_picked_and_a_taken_one_refused() -> None:
+    assert free_port(Serve(port=0)) > 0
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=f"^serve: 127.0.0.1:{port} cannot be listened on .*; give another serve.port"
+        ):
+            free_port(Serve(port=port))
+    assert free_port(Serve(port=port)) == port
+    with pytest.raises(ConfigError, match=r"serve: no\.such\.host\.invalid:0 cannot be listened on"):
+        free_port(Serve(host="no.such.host.invalid", port=0))

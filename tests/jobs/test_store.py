@@ -105,12 +105,30 @@ def test_a_finished_stage_gives_its_report_back(tmp_path: Path):
 def test_a_stage_finished_with_other_inputs_is_not_taken_for_this_one(tmp_path: Path):
     run = RunFolder(tmp_path / "run")
     run.finish("reward_model", "k1", {})
+    (run.path / "reward_model").mkdir()
     with pytest.raises(ConfigError) as caught:
         run.finished("reward_model", "k2")
     assert str(caught.value) == (
         f"{run.path}: its reward model was made with other settings or data; give name=... for a new run,"
         f" or delete {run.path}/stages/reward_model.json and {run.path}/reward_model to do it again"
     )
+
+
+def test_what_is_to_be_deleted_is_there(tmp_path: Path):
+    run = RunFolder(tmp_path / "run")
+    run.finish("label", "k1", {})
+    (run.path / "labels").mkdir()
+    (run.path / "preferences").mkdir()
+    remedy = "its label was made with other settings or data; give name=... for a new run, or delete"
+    with pytest.raises(ConfigError) as caught:
+        run.finished("label", "k2")
+    # No folder is called `label`, and no trust.json was written here. Labels that were paid for stay.
+    folders = f"{run.path}/stages/label.json and {run.path}/preferences"
+    assert str(caught.value) == f"{run.path}: {remedy} {folders} to do it again"
+    write_json(run.path / "trust.json", {})
+    with pytest.raises(ConfigError) as caught:
+        run.finished("label", "k2")
+    assert str(caught.value) == f"{run.path}: {remedy} {folders} and {run.path}/trust.json to do it again"
 
 
 def test_checkpoints_of_other_inputs_are_refused(tmp_path: Path):

@@ -48,9 +48,10 @@ def run(
     make: Any = None,
     max_failed: float = 0.5,
     restarts: int = 2,
+    batch: int = 2,
     connect: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    pool = Pool(make or partial(Doubler, folder / "asked"), answer, Needs(0, 0, {}, 60, 60, restarts), batch=2)
+    pool = Pool(make or partial(Doubler, folder / "asked"), answer, Needs(0, 0, {}, 60, 60, restarts), batch=batch)
     return sweep("doubling", rows(count), Table(folder / "doubled"), pool, max_failed=max_failed, connect=connect)
 
 
@@ -98,7 +99,7 @@ def test_what_failed_is_not_asked_again_and_still_counts(tmp_path: Path):
 def test_too_many_failures_stop_the_pass_with_the_three_commonest_reasons(tmp_path: Path):
     # min(i % 4, i // 4) of 0..11: rests 0,0,0,0, 0,1,1,1, 0,1,2,2 -> six times 0, four times 1, twice 2.
     with pytest.raises(TruingError) as caught:
-        run(tmp_path, 12, workers.fail_by_rest, max_failed=0.25)
+        run(tmp_path, 12, workers.fail_by_rest, max_failed=0.25, batch=12)
     assert str(caught.value) == (
         "doubling: 12 of 12 rows failed, max_failed is 0.25: rest 0 (6); rest 1 (4); rest 2 (2);"
         f" mend the cause, and delete {tmp_path}/doubled.dead to ask them again"
@@ -108,15 +109,57 @@ def test_too_many_failures_stop_the_pass_with_the_three_commonest_reasons(tmp_pa
 def test_only_three_reasons_are_named(tmp_path: Path):
     # With 16 rows rest 3 comes up once, in row 15.
     with pytest.raises(TruingError) as caught:
-        run(tmp_path, 16, workers.fail_by_rest, max_failed=0.0)
+        run(tmp_path, 16, workers.fail_by_rest, max_failed=0.0, batch=16)
     assert "rest 2 (3)" in str(caught.value)
     assert "rest 3" not in str(caught.value)
 
 
 def test_what_was_answered_before_the_stop_is_kept(tmp_path: Path):
     with pytest.raises(TruingError, match="3 of 6 rows failed"):
-        run(tmp_path, 6, workers.double_even, max_failed=0.1)
+        run(tmp_path, 6, workers.double_even, max_failed=0.1, batch=6)
     assert Table(tmp_path / "doubled").ids() == {"row-0", "row-2", "row-4"}
+
+
+def test_a_hopeless_pass_ends_as_soon_as_it_is_one(tmp_path: Path):
+    # Of 40 rows 4 may fail (a tenth). In batches of two each has one failure: the fifth batch is one too many. Which
+    # batch comes first is Ray Data's affair.
+    with pytest.raises(TruingError) as caught:
+        run(tmp_path, 40, workers.double_even, max_failed=0.1)
+    said = str(caught.value)
+    assert said.startswith("doubling: 5 of 40 rows failed, max_failed is 0.1, and 30 were not asked any more: odd (")
+    assert said.endswith(f"; mend the cause, and delete {tmp_path}/doubled.dead to ask them again")
+    first = asked(tmp_path)
+    assert len(first) == 10
+    assert Table(tmp_path / "doubled").ids() == {row for row in first if int(row.removeprefix("row-")) % 2 == 0}
+    # The same again: it is hopeless before anything is asked.
+    with pytest.raises(TruingError, match="5 of 40 rows failed"):
+        run(tmp_path, 40, workers.double, max_failed=0.1, make=workers.refuse_to_start)
+    # What was answered is not asked again once more failures are borne.
+    (tmp_path / "asked").unlink()
+    assert len(run(tmp_path, 40, workers.double, max_failed=0.2)) == 35
+    assert sorted(asked(tmp_path)) == sorted({f"row-{i}" for i in range(40)} - set(first))
+
+
+def test_a_failure_that_may_pass_is_asked_again_by_the_next_run(tmp_path: Path):
+    answers = run(tmp_path, 6, workers.fail_passing, max_failed=0.5)
+    assert [row["id"] for row in answers] == ["row-1", "row-3", "row-5"]
+    assert Table(tmp_path / "doubled.dead").ids() == {"row-0"}
+    (tmp_path / "asked").unlink()
+    answers = run(tmp_path, 6, workers.double, max_failed=0.5)
+    assert sorted(asked(tmp_path)) == ["row-2", "row-4"]
+    assert [row["id"] for row in answers] == ["row-1", "row-2", "row-3", "row-4", "row-5"]
+    assert not (tmp_path / "doubled.passing").exists()
+
+
+def test_a_failure_that_may_pass_counts_in_its_own_run(tmp_path: Path):
+    with pytest.raises(TruingError) as caught:
+        run(tmp_path, 6, workers.fail_passing, max_failed=0.4, batch=6)
+    assert str(caught.value) == (
+        "doubling: 3 of 6 rows failed, max_failed is 0.4: HTTP 500 (2); too long (1);"
+        f" mend the cause, and delete {tmp_path}/doubled.dead to ask them again;"
+        " 2 may pass: run the same command again to ask them"
+    )
+    assert len(run(tmp_path, 6, workers.double, max_failed=0.4)) == 5
 
 
 def test_a_worker_that_dies_loses_nothing_and_doubles_nothing(tmp_path: Path):

@@ -19,6 +19,28 @@ def leave_one_out(returns: Float[Tensor, " k"], valid: Bool[Tensor, " k"]) -> Fl
     return torch.where(valid, returns - baseline, 0.0)
 
 
+def group_relative(rewards: Float[Tensor, " k"], valid: Bool[Tensor, " k"]) -> Float[Tensor, " k"]:
+    """A_i = (r_i - mean) / deviation over the valid rewards of one prompt (Shao et al., arXiv 2402.03300, §4.1.2).
+
+    The deviation is the population's, with 1e-6 added. Equal rewards, and a single valid one, give 0.
+    """
+    if int(valid.sum()) < 2:
+        return torch.zeros_like(rewards)
+    known = rewards[valid]
+    scaled = (rewards - known.mean()) / (known.std(correction=0) + 1e-6)
+    return torch.where(valid, scaled, 0.0)
+
+
+def rewards_to_go(rewards: Float[Tensor, " tokens"], discount: float) -> Float[Tensor, " tokens"]:
+    """G_t = Σ_{u ≥ t} γ^{u-t} r_u (Williams 1992; Sutton & Barto, eq. 3.8)."""
+    returns = torch.zeros_like(rewards)
+    following = 0.0
+    for t in range(len(rewards) - 1, -1, -1):
+        following = float(rewards[t]) + discount * following
+        returns[t] = following
+    return returns
+
+
 def generalised_advantage(
     rewards: Float[Tensor, " tokens"], values: Float[Tensor, " tokens"], discount: float, lam: float
 ) -> tuple[Float[Tensor, " tokens"], Float[Tensor, " tokens"]]:

@@ -33,6 +33,16 @@ def penalised_rlaif(reward: Float[Tensor, "*n"], kl: Float[Tensor, "*n"], beta: 
 PENALISED = {"instructgpt": penalised_instructgpt, "rlaif": penalised_rlaif}
 """The two forms of the objective, by their configuration name."""
 
+ESTIMATORS = {"k1": k1, "k2": k2, "k3": k3}
+"""By their configuration name."""
+
+
+def token_rewards(total: float, kl: Float[Tensor, " tokens"], beta: float, objective: str) -> Float[Tensor, " tokens"]:
+    """r_t = -β·KL_t, and the sequence's reward at its last token (Ouyang et al., eq. 2): the objective, token by token."""
+    rewards = -beta * kl
+    rewards[-1] += (1 - beta) * total if objective == "rlaif" else total
+    return rewards
+
 
 class FixedKl:
     """β stays as configured."""

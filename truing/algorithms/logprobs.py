@@ -46,7 +46,6 @@ def _logprobs(hidden: Tensor, head: Tensor, targets: Tensor, temperature: float)
     logits = torch.nn.functional.linear(hidden, head).float() / temperature
     normalizer = logits.logsumexp(-1)
     chosen = logits.gather(-1, targets[:, None])[:, 0] - normalizer
-    with torch.no_grad():
-        # H = log Z - Σ p·logit
-        entropy = normalizer - (torch.exp(logits - normalizer[:, None]) * logits).sum(-1)
+    # H = log Z - Σ p·logit
+    entropy = normalizer - (torch.exp(logits - normalizer[:, None]) * logits).sum(-1)
     return chosen, entropy

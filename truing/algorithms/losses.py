@@ -51,7 +51,38 @@ def preference(
     rejected: Float[Tensor, " n"],
     p_chosen: Float[Tensor, " n"],
     weights: Float[Tensor, " n"],
+    margins: Float[Tensor, " n"],
 ) -> Float[Tensor, ""]:
-    """-Σ w·[p log σ(r_c - r_r) + (1-p) log σ(r_r - r_c)]: Bradley-Terry with soft labels (Lee et al., §2.1.3)."""
+    """-Σ w·[p log σ(r_c - r_r - m) + (1-p) log σ(r_r - r_c - m)]: Bradley-Terry with soft labels (Lee et al., §2.1.3)
+    and a margin (Touvron et al., arXiv 2307.09288, eq. 2)."""
     gap = chosen - rejected
-    return -(weights * (p_chosen * logsigmoid(gap) + (1 - p_chosen) * logsigmoid(-gap))).sum()
+    return -(weights * (p_chosen * logsigmoid(gap - margins) + (1 - p_chosen) * logsigmoid(-gap - margins))).sum()
+
+
+def negative_log_likelihood(logprobs: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    """-Σ log π(y_t): the loss of supervised fine-tuning, over answer tokens."""
+    return -logprobs.sum()
+
+
+def direct_preference(
+    margins: Float[Tensor, " n"], p_chosen: Float[Tensor, " n"], weights: Float[Tensor, " n"], beta: float
+) -> Float[Tensor, ""]:
+    """-Σ w·[p log σ(βh) + (1-p) log σ(-βh)], h = log π/π_ref(y_c) - log π/π_ref(y_r).
+
+    With p = 1 it is DPO (Rafailov et al., arXiv 2305.18290, eq. 7), with p = 1-ε conservative DPO (Mitchell 2023), with the
+    labeler's p DPO distilled from soft labels.
+    """
+    scaled = beta * margins
+    return -(weights * (p_chosen * logsigmoid(scaled) + (1 - p_chosen) * logsigmoid(-scaled))).sum()
+
+
+def identity_preference(
+    margins: Float[Tensor, " n"], p_chosen: Float[Tensor, " n"], weights: Float[Tensor, " n"], beta: float
+) -> Float[Tensor, ""]:
+    """Σ w·[p (h - 1/2β)² + (1-p)(h + 1/2β)²]: IPO (Azar et al., arXiv 2310.12036, eq. 17), over the label's two sides.
+
+    Least where h = (2p - 1)/2β: certainty is a margin of 1/2β, not of infinity.
+    """
+    target = 1 / (2 * beta)
+    squares = p_chosen * (margins - target).square() + (1 - p_chosen) * (margins + target).square()
+    return (weights * squares).sum()

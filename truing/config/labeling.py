@@ -50,7 +50,8 @@ class EndpointLabeler(Section):
     """Failures in a row after which nothing more is sent and the job ends."""
     price: Price = Price()
     budget: Annotated[float, Field(gt=0)] | None = None
-    """Most that may be spent by one run, in the currency of `price`; the job then ends cleanly."""
+    """Most that one run may spend on this labeler in the currency of `price`: all its passes, trainers and servers
+    together, and all calls of the command. The job then ends cleanly."""
 
 
 class RecordedLabeler(Section):

@@ -10,6 +10,7 @@ from truing.config.labeling import SingleLabeler
 from truing.config.roles import Engine, Learner, Positive, Scorer, Share
 from truing.config.serving import Replicas
 from truing.config.stages import Sampling
+from truing.config.training import Passes
 
 
 class Rloo(Section):
@@ -18,6 +19,33 @@ class Rloo(Section):
     kind: Literal["rloo"] = "rloo"
     completions: Annotated[int, Field(ge=2)] = 4
     """Completions of one prompt; each is the baseline of the others."""
+
+
+class Grpo(Section):
+    """Group-relative policy optimisation (Shao et al., arXiv 2402.03300). Its KL penalty is in the loss."""
+
+    kind: Literal["grpo"] = "grpo"
+    completions: Annotated[int, Field(ge=2)] = 4
+    """G: completions of one prompt."""
+    epochs: Positive = 1
+    """Passes over one batch of rollouts (μ)."""
+    minibatches: Positive = 1
+    """Updates of one pass."""
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """ε: the ratio's trust region."""
+
+
+class Reinforce(Section):
+    """REINFORCE with a learned value baseline (Williams 1992; RLAIF's learner, Lee et al., arXiv 2309.00267)."""
+
+    kind: Literal["reinforce"] = "reinforce"
+    completions: Positive = 1
+    """Completions of one prompt."""
+    discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """γ."""
+    value_clip: Annotated[float, Field(gt=0)] = 0.2
+    """Largest change of a value that the critic's loss rewards."""
+    critic: Learner = Learner(learning_rate=2e-5)
 
 
 class Ppo(Section):
@@ -41,7 +69,7 @@ class Ppo(Section):
     critic: Learner = Learner(learning_rate=2e-5)
 
 
-Algorithm = Annotated[Rloo | Ppo, Field(discriminator="kind")]
+Algorithm = Annotated[Rloo | Grpo | Reinforce | Ppo, Field(discriminator="kind")]
 
 
 class RewardModelPart(Section):
@@ -74,6 +102,35 @@ class FinishedPart(Section):
     weight: float = 1.0
 
 
+class LengthPart(Section):
+    """0 for a completion of up to `target` tokens, falling by 1 with each further `target` tokens."""
+
+    kind: Literal["length"] = "length"
+    weight: float = 1.0
+    target: Positive = 256
+    """Tokens that cost nothing."""
+
+
+class CombinedPart(Section):
+    """Llama 2's reward (Touvron et al., arXiv 2307.09288, §3.2.3): the safety model rules where it must, else helpfulness.
+
+    R = R_safety where the prompt's domain is a safety domain or R_safety < threshold, else R_helpful; both are sigmoids of
+    the models' scores. The logit of R, whitened over the batch, is the score.
+    """
+
+    kind: Literal["combined"] = "combined"
+    weight: float = 1.0
+    safety: str
+    """Folder of the safety reward model."""
+    helpful: str
+    """Folder of the helpfulness reward model."""
+    domains: tuple[str, ...] = ("harmless",)
+    """Domains whose prompts may elicit unsafe answers."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """σ of a safety score below which the answer counts as unsafe, whatever the prompt."""
+    scorer: Scorer = Scorer()
+
+
 class PatternPart(Section):
     """Share of the completion's characters inside matches of a regular expression, in [0, 1]."""
 
@@ -92,12 +149,14 @@ class PatternPart(Section):
         return pattern
 
 
-def part_name(part: "RewardModelPart | AiScorePart | FinishedPart | PatternPart") -> str:
+def part_name(part: "RewardPart") -> str:
     """What a part is called in metrics and reports: its kind, and for a pattern the pattern too."""
     return f"pattern {part.pattern}" if isinstance(part, PatternPart) else part.kind
 
 
-RewardPart = Annotated[RewardModelPart | AiScorePart | FinishedPart | PatternPart, Field(discriminator="kind")]
+RewardPart = Annotated[
+    RewardModelPart | CombinedPart | AiScorePart | FinishedPart | LengthPart | PatternPart, Field(discriminator="kind")
+]
 
 
 class Kl(Section):
@@ -107,6 +166,8 @@ class Kl(Section):
     """β."""
     objective: Literal["instructgpt", "rlaif"] = "instructgpt"
     """`instructgpt`: r - β·KL. `rlaif`: (1-β)·r - β·KL (Lee et al.)."""
+    estimator: Literal["k1", "k2", "k3"] = "k1"
+    """Of a token's KL, from its log-probs: k1 is unbiased, k2 and k3 are never negative (Schulman 2020)."""
     controller: Literal["fixed", "adaptive"] = "fixed"
     """`adaptive` steers β towards `target` (Ziegler et al., arXiv 1909.08593)."""
     target: Annotated[float, Field(gt=0)] = 6.0
@@ -117,6 +178,21 @@ class Kl(Section):
         if self.objective == "rlaif" and self.coefficient > 1:
             raise ValueError("objective rlaif mixes (1-β)·r and β·KL: give kl.coefficient between 0 and 1")
         return self
+
+
+class Pretraining(Section):
+    """Texts whose likelihood must not fall (Ouyang et al., arXiv 2203.02155, eq. 2, last term)."""
+
+    path: str
+    """JSON Lines or Parquet, plain or gzipped, or `org/name:split`."""
+    column: str = "text"
+    """Column of the text."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """γ: its loss a token beside the policy's loss a token."""
+    texts: Positive = 4
+    """Texts of one update."""
+    length: Positive = 256
+    """Tokens of a text that are read."""
 
 
 class Policy(Section):
@@ -134,6 +210,16 @@ class Policy(Section):
     engine: Engine = Engine()
     reference: Scorer = Scorer()
     learner: Learner = Learner(learning_rate=1e-6)
+    entropy: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of an entropy bonus, in reward units a nat."""
+    whiten_rewards: bool = False
+    """Scale the rewards of a batch to mean 0 and deviation 1 before the KL penalty. What is reported stays raw."""
+    drop_equal: bool = False
+    """Leave out prompts whose completions all have the same raw reward: they teach nothing (DAPO, arXiv 2503.14476)."""
+    pretraining: Pretraining | None = None
+    """Mix a language-modelling loss into every update (PPO-ptx)."""
+    ahead: Literal[0, 1] = 0
+    """1: the engines write the next batch while the learner trains on this one, which is then one version old."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Cap of the learner-to-engine importance weight of a token."""
     probe_tolerance: Annotated[float, Field(gt=0)] = 0.15
@@ -150,3 +236,18 @@ class Policy(Section):
         if doubled:
             raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
         return self
+
+
+class RejectionSampling(Passes):
+    """Best-of-n sampling by the reward graph, then supervised fine-tuning on the best (Llama 2, arXiv 2307.09288, §3.2.3)."""
+
+    learner: Learner = Learner(learning_rate=1e-5)
+    samples: Annotated[int, Field(ge=2)] = 8
+    """n: completions of one prompt, the best of which is learned from."""
+    rewards: Annotated[tuple[RewardPart, ...], Field(min_length=1)] = (RewardModelPart(),)
+    """The reward graph: a weighted sum of these parts."""
+    sampling: Sampling = Sampling()
+    engine: Engine = Engine()
+    scorer: Scorer = Scorer()
+    max_failed: Share = 0.1
+    """The job stops when a larger share of completions or rewards has failed."""

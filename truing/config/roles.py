@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from truing.config.base import Section
 
@@ -50,6 +50,15 @@ class Engine(Section):
     """Rows handed to an engine in one call of an offline pass."""
 
 
+class Lora(Section):
+    """Low-rank adapters on every linear layer but the LM head; all else is frozen (Hu et al., arXiv 2106.09685)."""
+
+    rank: Positive = 16
+    """r: width of an adapter."""
+    alpha: Positive = 32
+    """The adapter's product is scaled by alpha / rank."""
+
+
 class Learner(Section):
     """DeepSpeed ZeRO ranks that train one network."""
 
@@ -59,8 +68,14 @@ class Learner(Section):
     """CPUs (and threads) of one rank."""
     gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs of one rank; 0 trains on the CPU with gloo."""
-    zero_stage: Literal[1, 2] = 1
-    """1 shards the optimizer state, 2 the gradients too."""
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    """0 shards nothing, 1 the optimizer state, 2 the gradients too, 3 the parameters too."""
+    offload: bool = False
+    """Keep the optimizer state, and with stage 3 the parameters, in the host's memory. For learners on GPUs."""
+    gradient_checkpointing: bool = False
+    """Keep the input of each layer alone and compute the rest again in the backward pass: less memory, more time."""
+    lora: Lora | None = None
+    """Train low-rank adapters instead of all weights. Engines and exports get the merged weights."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     """Autocast type of the forward pass. Master weights are float32."""
     token_budget: Positive = 2048
@@ -73,6 +88,14 @@ class Learner(Section):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this global norm."""
+
+    @model_validator(mode="after")
+    def _offload_from_gpu(self) -> "Learner":
+        if self.offload and not self.gpus:
+            raise ValueError("offload moves a GPU's state to the host, and gpus is 0: leave offload out")
+        if self.offload and self.zero_stage == 0:
+            raise ValueError("offload needs a sharded optimizer: set zero_stage to 1, 2 or 3")
+        return self
 
 
 class Scorer(Section):

@@ -37,7 +37,7 @@ class Serve(Section):
     host: str = "127.0.0.1"
     """Address it is bound to. It asks nobody for a key: bind it to another one only behind a proxy that does."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8110
-    """Port."""
+    """Port; 0 picks a free one, which is printed."""
     replicas: Replicas = Replicas()
     score_template: str = "score"
     """Template of /score: a name or a file."""

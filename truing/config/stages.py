@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from truing.config.base import Section
 from truing.config.labeling import Calibration, Style
-from truing.config.roles import Engine, Learner, Positive, Scorer, Share
+from truing.config.roles import Engine, Positive, Scorer, Share
 
 
 class Prompts(Section):
@@ -62,12 +62,20 @@ class HumanLabels(Section):
 
 
 class MarkedPairs(HumanLabels):
-    """Pairs whose better response people have marked: they test the labeler, and some are trained on."""
+    """Pairs whose better response people have marked: they test the labeler, and some are trained on.
+
+    An empty `path` is no source: `label.marked: null` is a section without any.
+    """
 
     more: tuple[HumanLabels, ...] = ()
     """Further sources, mixed in by weight."""
     train_share: Share = 0.5
     """Share of the marked pairs mixed into the reward model's training data; the others test it."""
+
+
+def _no_source(given: object) -> object:
+    """`label.marked: null` has no source."""
+    return MarkedPairs(path="") if given is None else given
 
 
 class UnmarkedPairs(Section):
@@ -91,7 +99,7 @@ class Gate(Section):
     max_flip_rate: Share = 0.4
     """Largest share of pairs whose winner changes with the order of presentation."""
     max_unparsable: Share = 0.05
-    """Largest share of verdicts that could not be read."""
+    """Largest share of a labeler's questions without an answer; of several labelers, the worst one's."""
     on_failure: Literal["stop", "warn"] = "stop"
     """`stop` ends the run before anything is trained; `warn` says so and goes on."""
 
@@ -106,7 +114,8 @@ class Label(Section):
     """What is asked about each pair, one question each; the preference is the mean over them."""
     pairs: UnmarkedPairs | None = None
     """Pairs to label; absent takes completions of the start policy."""
-    marked: MarkedPairs = MarkedPairs()
+    marked: Annotated[MarkedPairs, BeforeValidator(_no_source)] = MarkedPairs()
+    """Null where there are none: nothing is then known of the labeler, and `gate.on_failure` has to be `warn`."""
     calibration: Calibration | None = None
     """Map the labeler's logits to people's choices before its labels are used; absent uses them as they are."""
     gate: Gate = Gate()
@@ -114,6 +123,13 @@ class Label(Section):
     """Pairs handed to a labeler in one call; each batch is stored whole."""
     max_failed: Share = 0.1
     """The job stops when a larger share of its pairs has failed."""
+    reuse: tuple[str, ...] = ()
+    """Run folders whose labels are taken over where the same labeler was asked the same; nothing of that is asked again."""
+
+    @field_serializer("marked")
+    def _null(self, marked: MarkedPairs) -> dict[str, object] | None:
+        """What was written as null is written as null again."""
+        return marked.model_dump(mode="json") if marked.path or marked.more else None
 
 
 class Agreement(Section):
@@ -121,8 +137,8 @@ class Agreement(Section):
 
     sets: Annotated[tuple[HumanLabels, ...], Field(min_length=1)]
     """What people said."""
-    styles: Annotated[tuple[Style, ...], Field(min_length=1)] = (Style(),)
-    """Ways of asking; two or more show how much the wording matters."""
+    styles: tuple[Style, ...] = ()
+    """Ways of asking; two or more show how much the wording matters. Absent takes `label.style`."""
     templates: tuple[dict[str, str], ...] = ()
     """Templates by domain, as `label.templates`; each is asked in each style. Absent takes `label.templates`."""
     criteria: Annotated[tuple[str, ...], Field(min_length=1)] = ("overall",)
@@ -134,20 +150,6 @@ class Agreement(Section):
     def _path(cls, given: object) -> object:
         """`agreement=FILE` on the command line is one set."""
         return {"sets": [{"path": given}]} if isinstance(given, str) else given
-
-
-class RewardModel(Section):
-    """A scalar head on the start policy, trained on soft preferences."""
-
-    learner: Learner = Learner(learning_rate=2e-5)
-    epochs: Positive = 1
-    """Passes over the training pairs."""
-    batch: Positive = 16
-    """Pairs of one update."""
-    label_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of a pair labelled by the AI; a marked pair weighs 1."""
-    holdout: Share = 0.1
-    """Share of the AI-labelled pairs kept for testing."""
 
 
 class Evaluate(Section):

@@ -6,10 +6,12 @@ from pydantic import Field
 
 from truing.config.base import Section
 from truing.config.labeling import EngineLabeler, Labeler
-from truing.config.policy import Policy
-from truing.config.roles import Cluster, Model
+from truing.config.policy import Policy, RejectionSampling
+from truing.config.roles import Cluster, Model, Positive
 from truing.config.serving import Serve
-from truing.config.stages import Agreement, Evaluate, Label, Prompts, RewardModel, Sample
+from truing.config.stages import Agreement, Evaluate, Label, Prompts, Sample
+from truing.config.tracking import Trackers
+from truing.config.training import Dpo, RewardModel, Sft
 
 
 class Study(Section):
@@ -27,13 +29,21 @@ class Study(Section):
     prompts: Prompts = Prompts()
     labeler: Labeler = EngineLabeler()
     """Who gives AI preferences and scores, in labelling, in the reward graph and in the evaluation."""
+    sft: Sft | None = None
+    """Supervised fine-tuning of `model`; what comes of it is the start policy of all later stages."""
     sample: Sample | None = Sample()
     """Absent where the pairs come from a file, or nothing but agreement is asked for."""
     label: Label = Label()
     agreement: Agreement | None = None
     """Measure the labeler on these sets; `agreement=FILE` on the command line is the short form."""
     reward_model: RewardModel | None = None
+    dpo: Dpo | None = None
+    rejection: RejectionSampling | None = None
     policy: Policy | None = None
+    trackers: Trackers = ()
+    """Where each training step's figures go, beside metrics.jsonl."""
     evaluate: Evaluate | None = None
+    rounds: Positive = 1
+    """Times the stages from `sample` on are gone through, each time from the policy that the time before has trained."""
     serve: Serve = Serve()
     """The HTTP endpoint of `truing serve`."""

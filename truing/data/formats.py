@@ -26,7 +26,7 @@ from truing.records import Row
 UNKNOWN = (
     "has columns {columns}, which is none of the known formats: prompt + chosen + rejected (text or messages),"
     " chosen + rejected (hh-rlhf transcripts), info + summaries + choice, instruction + completions,"
-    " question + predictions + preferences, or two responses and a mark; name the columns"
+    " question + predictions + preferences, or two responses and a mark or votes; name the columns"
     " (columns: {{first: …, second: …, human: …}}) and what the marks mean (coding: {{value: first}})"
 )
 

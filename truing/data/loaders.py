@@ -4,7 +4,7 @@ import codecs
 from importlib import resources
 from pathlib import Path
 
-from truing.data.rows import json_row
+from truing.data.rows import json_row, numbered_rows
 from truing.errors import ConfigError
 from truing.records import Prompt, Row, content_id
 
@@ -70,3 +70,18 @@ def split_holdout(prompts: list[Prompt], holdout: int) -> tuple[list[Prompt], li
     ranked = sorted(known, key=lambda p: content_id("holdout", p.id))
     held = {p.id for p in ranked[:holdout]}
     return [p for p in known if p.id not in held], [p for p in known if p.id in held]
+
+
+def load_texts(path: str, column: str) -> list[str]:
+    """The texts of one column, each once, from any file that `rows.numbered_rows` reads.
+
+    Raises:
+        ConfigError: no such file, or a row whose column holds no text.
+    """
+    texts: dict[str, None] = {}
+    for where, row in numbered_rows(path):
+        text = row.get(column)
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"{where}: {column!r} holds no text; name the right column (pretraining.column)")
+        texts[text] = None
+    return list(texts)

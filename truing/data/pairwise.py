@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from truing.data.comparison import Comparison, Fields, LeftOut, Mark, PreferenceSource, Reading
 from truing.records import Row
@@ -20,7 +21,7 @@ ANNOTATOR = re.compile(r"annotator_?(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns of one known set. `human` is empty where the mark is the majority of the annotators.
+    """Columns of one known set. `human` is empty where the mark is the majority of the annotators or of the votes.
 
     `also` must be there too: a number alone does not say which response it means, so that a file which merely has the
     same column names is not read in another's coding.
@@ -51,13 +52,22 @@ LAYOUTS = (
 )
 
 
+PAIRED = tuple(dict.fromkeys((layout.first, layout.second) for layout in LAYOUTS))
+"""Columns of two responses, as the known sets call them."""
+
+
 def layout_of(row: Row, source: PreferenceSource) -> Layout | None:
-    """The layout of a set whose first row this is: the named columns, else the first known layout that fits."""
+    """The layout of a set whose first row this is: the named columns, else the first known layout that fits.
+
+    A set without a mark that is known has single votes: a list of them beside two responses is enough.
+    """
     named = source.columns
     if "first" in named or "second" in named:
         human = named.get("human", "human" if "human" in row else "")
         return Layout(named.get("first", "first"), named.get("second", "second"), human, NAMED)
-    return next((layout for layout in LAYOUTS if layout.fits(row)), None)
+    votes = named.get("votes", "votes")
+    voted = (Layout(*columns, "", NAMED, also=votes) for columns in PAIRED if isinstance(row.get(votes), list))
+    return next((layout for layout in chain(LAYOUTS, voted) if layout.fits(row)), None)
 
 
 def pairwise(row: Fields, layout: Layout) -> Reading:

@@ -1,5 +1,6 @@
 """How far to trust an AI labeler: its verdicts on pairs that humans have marked (Lee et al., RLAIF, 2309.00267)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -56,8 +57,11 @@ class Gate:
     max_flip_rate: float
     max_unparsable: float
 
-    def reasons(self, report: TrustReport, unparsable_share: float) -> list[str]:
+    def reasons(self, report: TrustReport, unparsable: Mapping[str, float]) -> list[str]:
         """Why the labeler fails, a sentence each; empty where it passes. A NaN share never passes.
+
+        `unparsable`: by single labeler, the share of its questions without an answer. The worst of them counts: in the
+        mean over an ensemble one that answers nothing would hide behind those that answer everything.
 
         The gate looks at all pairs together. Where these fail on alignment or flips, a last sentence names the weakest
         of several groups.
@@ -76,9 +80,11 @@ class Gate:
                 f"above the allowed {self.max_flip_rate:.1%}."
             )
         weakest = self.weakest(report) if reasons else None
-        if not unparsable_share <= self.max_unparsable:
+        worst = max(unparsable, key=lambda name: math.inf if math.isnan(unparsable[name]) else unparsable[name])
+        if not unparsable[worst] <= self.max_unparsable:
+            whose = f" of {worst}" if len(unparsable) > 1 else ""
             reasons.append(
-                f"{unparsable_share:.1%} of the replies cannot be parsed, above the allowed {self.max_unparsable:.1%}."
+                f"{unparsable[worst]:.1%} of the replies{whose} cannot be parsed, above the allowed {self.max_unparsable:.1%}."
             )
         return [*reasons, weakest] if weakest else reasons
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from truing.algorithms.statistics import Interval, bootstrap_mean
 from truing.labeling.agreement import Row, interval_row
+from truing.labeling.asking import Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs
 from truing.labeling.figures import alignment, calibration_error, flip_rate
 from truing.labeling.judged import Judged
-from truing.records import content_id
+from truing.records import Pair, content_id
 
 FloatArray = NDArray[np.float64]
 
@@ -108,6 +109,17 @@ class BeforeAfter:
             rows.append(interval_row("calibration", "before", "flip rate", self.flip_rate))
         rows.append(interval_row("calibration", "after", "verdict changed", self.changed))
         return rows
+
+
+def p_first(found: Judgement, asking: Asking, pair: Pair, calibration: LogisticMap | None) -> float:
+    """P(first response of the pair preferred): the mean of the two orders, or through a calibration map.
+
+    Raises ConfigError where the asking has no template for the pair's domain.
+    """
+    worse = asking.asks_for_worse(pair.domain)
+    if calibration is None:
+        return found.p_first(asks_for_worse=worse)
+    return calibration.apply(found.ab, found.ba, len(pair.first) - len(pair.second), asks_for_worse=worse)
 
 
 def evidence(ab: OrderedLogprobs, ba: OrderedLogprobs, *, asks_for_worse: bool = False) -> float:

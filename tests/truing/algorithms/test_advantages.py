@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from truing.algorithms.advantages import generalised_advantage, leave_one_out, whitened
+from truing.algorithms.advantages import (
+    generalised_advantage,
+    group_relative,
+    leave_one_out,
+    rewards_to_go,
+    whitened,
+)
 
 numbers = st.lists(st.floats(-100, 100), min_size=1, max_size=8)
 
@@ -54,6 +60,60 @@ def test_advantages_are_the_scaled_deviations_from_the_mean(returns: list[float]
     valid = torch.ones(k, dtype=torch.bool)
     assert_close(leave_one_out(found, valid), k / (k - 1) * (found - found.mean()), rtol=0, atol=1e-9)
     assert_close(leave_one_out(found + shift, valid), leave_one_out(found, valid), rtol=0, atol=1e-9)
+
+
+# --- relative to the group -----------------------------------------------------------------------
+
+
+def test_a_reward_is_counted_in_deviations_from_the_groups_mean() -> None:
+    # mean 2.5, population variance (2.25 + .25)·2/4 = 1.25, deviation 1.1180340 and 1e-6 more
+    # -1.5/1.1180350 = -1.3416396, -.5/1.1180350 = -.4472132
+    found = group_relative(f64(1, 2, 3, 4), torch.tensor([True] * 4))
+    assert_close(found, f64(-1.3416396, -0.4472132, 0.4472132, 1.3416396), rtol=0, atol=1e-6)
+
+
+def test_a_failed_reward_is_not_in_the_group() -> None:
+    # Without the second: mean 4, population variance (9 + 1 + 16)/3 = 8.6666667, deviation 2.9439203
+    # -3/2.9439213 = -1.0190489, -1/2.9439213 = -.3396830, 4/2.9439213 = 1.3587319
+    valid = torch.tensor([True, False, True, True])
+    expected = f64(-1.0190489, 0, -0.3396830, 1.3587319)
+    for failed in (math.nan, math.inf, 1e30):
+        assert_close(group_relative(f64(1, failed, 3, 8), valid), expected, rtol=0, atol=1e-6)
+
+
+def test_equal_rewards_and_a_single_one_say_nothing() -> None:
+    # A deviation of 0 would divide 0 by 0.
+    assert group_relative(f64(3, 3, math.nan), torch.tensor([True, True, False])).tolist() == [0.0] * 3
+    assert group_relative(f64(3, math.nan), torch.tensor([True, False])).tolist() == [0.0, 0.0]
+    assert group_relative(f64(), torch.tensor([], dtype=torch.bool)).tolist() == []
+
+
+@given(st.lists(st.one_of(st.integers(-50, 50), st.just(math.nan)), max_size=8))
+def test_failed_rewards_do_not_leak(rewards: list[float]) -> None:
+    found = f64(*rewards)
+    valid = found.isfinite()
+    advantages = group_relative(found, valid)
+    assert (advantages[~valid] == 0).all()
+    assert_close(advantages[valid], group_relative(found[valid], valid[valid]), rtol=0, atol=1e-9)
+
+
+# --- rewards to go -------------------------------------------------------------------------------
+
+
+def test_rewards_to_go_by_hand() -> None:
+    # γ = ½: 4; 2 + ½·4 = 4; 1 + ½·4 = 3
+    assert_close(rewards_to_go(f64(1, 2, 4), 0.5), f64(3, 4, 4))
+    # Undiscounted: 1 + 2 + 4, 2 + 4, 4
+    assert_close(rewards_to_go(f64(1, 2, 4), 1.0), f64(7, 6, 4))
+    assert rewards_to_go(f64(), 0.5).shape == (0,)
+
+
+@given(numbers, st.floats(0, 1))
+def test_rewards_to_go_are_the_advantage_where_nothing_is_expected(rewards: list[float], discount: float) -> None:
+    # V = 0 and λ = 1: δ_t = r_t, A_t = Σ γ^{u-t} r_u
+    found = f64(*rewards)
+    expected, _ = generalised_advantage(found, torch.zeros_like(found), discount, 1.0)
+    assert_close(rewards_to_go(found, discount), expected, rtol=0, atol=1e-9)
 
 
 # --- generalised advantage -----------------------------------------------------------------------

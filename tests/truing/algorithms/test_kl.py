@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from truing.algorithms.kl import PENALISED, AdaptiveKl, FixedKl, k1, k2, k3, penalised_instructgpt, penalised_rlaif
+from truing.algorithms.kl import (
+    ESTIMATORS,
+    PENALISED,
+    AdaptiveKl,
+    FixedKl,
+    k1,
+    k2,
+    k3,
+    penalised_instructgpt,
+    penalised_rlaif,
+    token_rewards,
+)
 from truing.config.policy import Kl
 
 logprob = st.floats(-15, 0)
@@ -53,6 +64,18 @@ def test_equal_policies_have_no_divergence(estimator: type) -> None:
     assert estimator(f64(-1.3, -20.0), f64(-1.3, -20.0)).tolist() == [0.0, 0.0]
 
 
+def test_each_configurable_estimator_has_its_formula() -> None:
+    assert {"k1": k1, "k2": k2, "k3": k3} == ESTIMATORS
+    assert set(ESTIMATORS) == set(get_args(Kl.model_fields["estimator"].annotation))
+
+
+def test_the_gradient_of_k3_is_pulled_to_the_reference() -> None:
+    # d/dlogπ (π_ref/π - 1 - log π_ref/π) = 1 - π_ref/π: 1 - ½, 1 - 2
+    here = f64(math.log(0.5), math.log(0.25)).requires_grad_()
+    k3(here, f64(math.log(0.25), math.log(0.5))).sum().backward()
+    assert_close(here.grad, f64(0.5, -1.0))
+
+
 # --- the two objectives --------------------------------------------------------------------------
 
 
@@ -66,6 +89,20 @@ def test_each_configurable_objective_has_its_formula() -> None:
     assert set(PENALISED) == set(get_args(Kl.model_fields["objective"].annotation))
     assert float(PENALISED["instructgpt"](f64(2), f64(0.5), 0.1)) == pytest.approx(1.95)
     assert float(PENALISED["rlaif"](f64(2), f64(0.5), 0.1)) == pytest.approx(1.75)
+
+
+def test_rewards_of_tokens_by_hand() -> None:
+    # -.1·(.5, -1, 2) = -.05, .1, -.2; the reward 3 at the last token: -.2 + 3, or -.2 + .9·3
+    kl = f64(0.5, -1, 2)
+    assert_close(token_rewards(3.0, kl, 0.1, "instructgpt"), f64(-0.05, 0.1, 2.8), rtol=0, atol=1e-12)
+    assert_close(token_rewards(3.0, kl, 0.1, "rlaif"), f64(-0.05, 0.1, 2.5), rtol=0, atol=1e-12)
+    assert kl.tolist() == [0.5, -1, 2]
+
+
+@given(st.lists(logprob, min_size=1, max_size=6), st.floats(-5, 5), st.floats(0, 1), st.sampled_from(sorted(PENALISED)))
+def test_rewards_of_tokens_add_up_to_the_objective(kl: list[float], total: float, beta: float, objective: str) -> None:
+    expected = PENALISED[objective](f64(total)[0], f64(*kl).sum(), beta)
+    assert_close(token_rewards(total, f64(*kl), beta, objective).sum(), expected, rtol=0, atol=1e-9)
 
 
 # --- controllers ---------------------------------------------------------------------------------

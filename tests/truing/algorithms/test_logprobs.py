@@ -86,6 +86,11 @@ def test_half_precision_states_give_float32() -> None:
     assert_close(found, chunked_logprobs(hidden, head, targets, 1.0)[0], rtol=0, atol=0.1)
 
 
-def test_the_entropy_carries_no_gradient() -> None:
+def test_the_entropy_has_the_gradient_of_the_full_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "CHUNK", 2)
     hidden, head, targets = problem(5)
-    assert not chunked_logprobs(hidden, head, targets, 1.0)[1].requires_grad
+    full = torch.log_softmax(hidden.double() @ head.double().T / 0.7, -1)
+    wanted = torch.autograd.grad(-(full.exp() * full).sum(), (hidden, head))
+    found = torch.autograd.grad(chunked_logprobs(hidden, head, targets, 0.7)[1].sum(), (hidden, head))
+    for gradient, want in zip(found, wanted, strict=True):
+        assert_close(gradient, want, rtol=1e-4, atol=1e-5)

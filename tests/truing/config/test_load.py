@@ -8,7 +8,7 @@ from truing.config.study import Study
 from truing.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
-RECIPES = sorted(ROOT.joinpath("configs").rglob("*.yaml"))
+RECIPES = sorted(path for path in ROOT.joinpath("configs").rglob("*.yaml") if path.parent.name != "prompts")
 
 FULL = """
 name: full

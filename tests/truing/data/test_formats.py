@@ -64,6 +64,7 @@ LISTED = {"question": "Why?", "predictions": ["A", "B"], "preferences": [[1, 2, 
         (SCORED, {}, "scores"),
         (LISTED, {}, "listed"),
         ({"prompt": "Why?", "first": "A", "second": "B", "human": "tie"}, {}, "pairwise"),
+        ({"prompt": "Why?", "first": "A", "second": "B", "votes": ["first"]}, {}, "pairwise"),
         ({"prompt": "Why?", "first": "A", "second": "B", "human": "tie", **CHOSEN}, {"format": "pairwise"}, "pairwise"),
         ({"prompt": "Why?", **HH}, {"format": "hh"}, "hh"),
     ],
@@ -77,7 +78,7 @@ def test_columns_of_no_known_format(source: dict[str, Any]) -> None:
     assert refusal({"text": "A", "label": 1}, **source) == (
         "f, row 1: has columns text, label, which is none of the known formats: prompt + chosen + rejected (text or"
         " messages), chosen + rejected (hh-rlhf transcripts), info + summaries + choice, instruction + completions,"
-        " question + predictions + preferences, or two responses and a mark; name the columns"
+        " question + predictions + preferences, or two responses and a mark or votes; name the columns"
         " (columns: {first: …, second: …, human: …}) and what the marks mean (coding: {value: first})"
     )
 

@@ -183,6 +183,20 @@ def test_without_a_mark_the_majority_decides() -> None:
     assert overruled == marked("first", ("second", "second"))
 
 
+def test_votes_alone_are_a_known_form() -> None:
+    # 2 of 3 for the second. One each says that the annotators differ, not that the responses are alike: no tie.
+    assert read({**TEXTS, "votes": ["a", "b", "b"]}) == marked("second", ("first", "second", "second"))
+    assert read({**TEXTS, "votes": ["tie", "tie", "a"]}) == marked("tie", ("tie", "tie", "first"))
+    assert read({**TEXTS, "votes": ["a", "b"]}) == LeftOut(WHERE, "no mark has the majority of the annotators")
+    found = read({**TEXTS, "ballots": ["a"]}, columns={"votes": "ballots"})
+    assert found == marked("first", ("first",))
+    shown = {"prompt": "Why?", "response_a": "A", "response_b": "B", "votes": ["response_b"]}
+    assert read(shown) == marked("second", ("second",))
+    # A mark goes before the votes, and a count is no vote.
+    assert read({**TEXTS, "human": "first", "votes": ["b"]}) == marked("first", ("second",))
+    assert layout_of({**TEXTS, "votes": 3}, PreferenceSource("f")) is None
+
+
 def test_a_vote_that_the_coding_does_not_know() -> None:
     numbers = "0, 1, 2"
     assert refusal({**PANDALM, "annotator1": 1, "annotator2": 3}) == (

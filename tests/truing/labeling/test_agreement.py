@@ -68,8 +68,8 @@ def test_rows_make_a_table() -> None:
 def test_gate_names_every_reason() -> None:
     # Of four pairs, one disagrees with the human mark and another follows the position (a tie, which counts as a).
     report = trust_report([judged(), judged(), judged(human_first=False), judged(FIRST, FIRST)], seed=0)
-    assert Gate(min_alignment=0.75, max_flip_rate=0.25, max_unparsable=0.1).reasons(report, 0.1) == []
-    alignment_reason, flip_reason, unparsable_reason = Gate(0.8, 0.2, 0.1).reasons(report, 0.15)
+    assert Gate(min_alignment=0.75, max_flip_rate=0.25, max_unparsable=0.1).reasons(report, {"judge": 0.1}) == []
+    alignment_reason, flip_reason, unparsable_reason = Gate(0.8, 0.2, 0.1).reasons(report, {"judge": 0.15})
     assert alignment_reason.startswith("Alignment with humans is 75.0% [")
     assert alignment_reason.endswith("of 4 pairs, below the required 80.0%.")
     assert "order of the responses in 25.0% [" in flip_reason
@@ -77,7 +77,18 @@ def test_gate_names_every_reason() -> None:
 
 
 def test_an_unknown_share_does_not_pass_the_gate() -> None:
-    assert len(Gate(0.0, 1.0, 1.0).reasons(trust_report([judged()], seed=0), math.nan)) == 1
+    assert len(Gate(0.0, 1.0, 1.0).reasons(trust_report([judged()], seed=0), {"judge": math.nan})) == 1
+
+
+def test_the_gate_looks_at_the_worst_labeler_and_names_it() -> None:
+    # 0 %, 12 % and 3 %: 5 % in the mean, which 10 % would let pass.
+    report = trust_report([judged()], seed=0)
+    shares = {"one": 0.0, "two": 0.12, "three": 0.03}
+    (reason,) = Gate(0.0, 1.0, max_unparsable=0.1).reasons(report, shares)
+    assert reason == "12.0% of the replies of two cannot be parsed, above the allowed 10.0%."
+    assert Gate(0.0, 1.0, max_unparsable=0.12).reasons(report, shares) == []
+    # One of which nothing is known is the worst.
+    assert "of three" in Gate(0.0, 1.0, 1.0).reasons(report, {**shares, "three": math.nan})[0]
 
 
 def test_nothing_judged_is_an_error() -> None:
@@ -124,15 +135,15 @@ def test_gate_names_the_weakest_group() -> None:
     sample = [judged(), judged(), judged(domain="code"), judged(domain="code", human_first=False)]
     report = trust_report(sample, seed=0)
     gate = Gate(min_alignment=0.8, max_flip_rate=0.0, max_unparsable=0.0)
-    reasons = gate.reasons(report, 0.0)
+    reasons = gate.reasons(report, {"judge": 0.0})
     assert len(reasons) == 2
     assert reasons[1].startswith("Worst is domain 'code': aligned in 50.0% [")
     assert reasons[1].endswith("the verdict changes with the order in 0.0%.")
     assert gate.weakest(report) == reasons[1]
-    assert len(gate.reasons(report, 1.0)) == 3
+    assert len(gate.reasons(report, {"judge": 1.0})) == 3
     # All together reach 75 %: the gate opens, though code alone would not.
     passing = Gate(min_alignment=0.75, max_flip_rate=0.0, max_unparsable=0.0)
-    assert passing.reasons(report, 0.0) == []
+    assert passing.reasons(report, {"judge": 0.0}) == []
     assert passing.weakest(report) is not None
     assert Gate(0.5, 0.0, 0.0).weakest(report) is None
 
@@ -152,11 +163,11 @@ UNPROVEN = "The labeler was asked in one order only, so that nothing is known of
 
 def test_the_gate_does_not_open_for_a_labeler_of_one_order() -> None:
     report = trust_report([ONE_ORDER] * 3, seed=0)
-    assert Gate(min_alignment=0.0, max_flip_rate=1.0, max_unparsable=1.0).reasons(report, 0.0) == [UNPROVEN]
+    assert Gate(min_alignment=0.0, max_flip_rate=1.0, max_unparsable=1.0).reasons(report, {"judge": 0.0}) == [UNPROVEN]
     assert report.overall.alignment.value == 1.0
     # One pair that was asked in both orders, and there is a rate to look at.
-    assert Gate(0.0, 0.0, 0.0).reasons(trust_report([ONE_ORDER, judged()], seed=0), 0.0) == []
-    (reason,) = Gate(0.0, 0.2, 0.0).reasons(trust_report([ONE_ORDER, judged(FIRST, FIRST)], seed=0), 0.0)
+    assert Gate(0.0, 0.0, 0.0).reasons(trust_report([ONE_ORDER, judged()], seed=0), {"judge": 0.0}) == []
+    (reason,) = Gate(0.0, 0.2, 0.0).reasons(trust_report([ONE_ORDER, judged(FIRST, FIRST)], seed=0), {"judge": 0.0})
     assert "in 100.0% [100.0%, 100.0%] of 1 pairs, above the allowed 20.0%." in reason
 
 
@@ -165,7 +176,7 @@ def test_the_weakest_of_several_groups_of_one_order_has_no_flips() -> None:
     wrong = replace(judged(domain="code", human_first=False), both_orders=False)
     report = trust_report([ONE_ORDER, ONE_ORDER, wrong], seed=0)
     worst = "Worst is domain 'code': aligned in 0.0% [0.0%, 0.0%] of 1 pairs."
-    assert Gate(0.5, 0.0, 0.0).reasons(report, 0.0) == [UNPROVEN, worst]
+    assert Gate(0.5, 0.0, 0.0).reasons(report, {"judge": 0.0}) == [UNPROVEN, worst]
     assert Gate(0.0, 0.0, 0.0).weakest(report) is None
 
 

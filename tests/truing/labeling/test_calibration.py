@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from tests.truing.labeling.judgements import FIRST, SECOND, judged, with_p
+from truing.config.labeling import Style
+from truing.labeling.asking import Asking, Judgement
 from truing.labeling.calibration import (
     LOGIT_BOUND,
     PENALTIES,
@@ -17,12 +19,15 @@ from truing.labeling.calibration import (
     before_and_after,
     evidence,
     fit,
+    p_first,
     scores,
     split_by_id,
 )
 from truing.labeling.consensus import OrderedLogprobs
 from truing.labeling.judged import Judged
+from truing.labeling.templates import load_template
 from truing.labeling.verdicts import ordered
+from truing.records import Pair
 
 logprobs = st.floats(-30, 0) | st.just(-math.inf)
 orders = st.tuples(logprobs, logprobs).filter(lambda two: max(two) > -math.inf).map(lambda two: OrderedLogprobs(*two))
@@ -257,3 +262,15 @@ def test_an_overconfident_labeler_gets_better_probabilities_and_the_same_verdict
 def test_rows_that_cannot_be_split(fit_on: list[int], reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
         before_and_after([judged()] * 3, fit_on, use_length=False, folds=2, seed=0)
+
+
+def test_a_pairs_preference_is_the_orders_mean_or_the_maps_and_turned_where_the_worse_is_asked_for() -> None:
+    # In one order the first label has odds of 3, in the other of 1/3: P = 3/4 both times, x = ln 3.
+    found = Judgement(OrderedLogprobs(math.log(0.6), math.log(0.2)), OrderedLogprobs(math.log(0.2), math.log(0.6)))
+    better, worse = (Asking({"*": load_template(name)}, Style()) for name in ("helpful", "harmless"))
+    pair = Pair("a", "Why?", "Because of that.", "So.", "any")
+    assert p_first(found, better, pair, None) == pytest.approx(3 / 4)
+    assert p_first(found, worse, pair, None) == pytest.approx(1 / 4)
+    # Half the log-odds: odds of sqrt 3. The first one is 16 - 3 = 13 characters longer.
+    assert p_first(found, better, pair, HALF) == pytest.approx(sigma(math.log(3) / 2))
+    assert p_first(found, worse, pair, replace(HALF, length=0.1)) == pytest.approx(sigma(-math.log(3) / 2 + 1.3))

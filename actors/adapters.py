@@ -1,0 +1,63 @@
+"""What is trained of a model, and the plain weights that come of it: all of them, or low-rank adapters merged in."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from truing.config.roles import Learner as LearnerSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ADAPTER = "default"
+
+
+def trainable(model: "PreTrainedModel", settings: LearnerSettings) -> "PreTrainedModel":
+    """The model as a learner trains it: with adapters (Hu et al., arXiv 2106.09685) or activation checkpoints if wanted.
+
+    Adapters begin as the zero map (B = 0), so that the first step's policy is the start policy.
+    """
+    if settings.lora is not None:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(
+            r=settings.lora.rank, lora_alpha=settings.lora.alpha, lora_dropout=0.0, target_modules="all-linear"
+        )
+        torch.manual_seed(0)  # every rank begins with the same A
+        inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Checkpointing is done in training mode alone; dropout, the other thing that the mode turns on, stays off.
+        model.train()
+        for module in model.modules():
+            _without_dropout(module)
+    return model
+
+
+def _without_dropout(module: nn.Module) -> None:
+    """Some models drop with a module, others with a function and a share that they keep in an attribute."""
+    if isinstance(module, nn.Dropout):
+        module.p = 0.0
+    for name, value in vars(module).items():
+        if "drop" in name and isinstance(value, float):
+            setattr(module, name, 0.0)
+
+
+def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
+    """Parameters by their Hugging Face names, adapters added to what they adapt: W + (alpha / r)·B·A."""
+    from peft.tuners.lora import Linear
+
+    added = {
+        f"{name}.weight": module.get_delta_weight(ADAPTER)
+        for name, module in model.named_modules()
+        if isinstance(module, Linear)
+    }
+    found: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            continue
+        plain = name.replace(".base_layer", "")
+        whole = parameter.detach()
+        found[plain] = whole + added[plain].detach() if plain in added else whole
+    return found

@@ -1,0 +1,111 @@
+"""What a DeepSpeed ZeRO stage leaves on each rank: how it is set up, seen as a whole, saved and taken up again.
+
+Stage 0 keeps everything on every rank, 1 and 2 shard the optimizer's float32 copy and moments (2 the gradients too),
+3 shards the parameters as well.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from truing.config.roles import Learner as LearnerSettings
+from truing.errors import ConfigError
+
+
+def zero_settings(settings: LearnerSettings) -> dict[str, Any]:
+    """DeepSpeed's `zero_optimization`."""
+    chosen: dict[str, Any] = {"stage": settings.zero_stage, "overlap_comm": False}
+    if settings.offload:
+        chosen["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+        if settings.zero_stage == 3:
+            chosen["offload_param"] = {"device": "cpu", "pin_memory": True}
+    return chosen
+
+
+def gathered(network: nn.Module, settings: LearnerSettings) -> AbstractContextManager[object]:
+    """A block in which the parameters are whole on every rank; all ranks must enter it."""
+    if settings.zero_stage < 3:
+        return nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(list(network.parameters()))
+
+
+def save(folder: Path, network: nn.Module, engine: Any, settings: LearnerSettings, rank: int, world: int) -> None:
+    """Trained parameters as a whole (rank 0), this rank's masters and moments, and the schedule's place."""
+    with gathered(network, settings):
+        if rank == 0:
+            parameters = {name: p.detach().contiguous() for name, p in _trained(network)}
+            save_file(parameters, folder / "parameters.safetensors")
+    tensors: dict[str, Tensor] = {}
+    state = _inner(engine, settings).state
+    for i, owner in enumerate(_owners(network, engine, settings)):
+        if settings.zero_stage:
+            tensors[f"master.{i}"] = owner.detach()
+        tensors |= {f"state.{i}.{name}": torch.as_tensor(value) for name, value in state.get(owner, {}).items()}
+    tensors["schedule"] = torch.tensor(engine.lr_scheduler.last_epoch)
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, _share(folder, rank, world))
+
+
+def load(folder: Path, network: nn.Module, engine: Any, settings: LearnerSettings, rank: int, world: int) -> None:
+    """Take up where `save` left off.
+
+    Raises:
+        ConfigError: the checkpoint was written by another number of ranks.
+    """
+    path = _share(folder, rank, world)
+    if not path.is_file():
+        raise ConfigError(f"checkpoint {folder}: was not written by {world} ranks; resume with the same number")
+    tensors = load_file(path)
+    state = _inner(engine, settings).state
+    for i, owner in enumerate(_owners(network, engine, settings)):
+        if settings.zero_stage:
+            owner.data.copy_(tensors[f"master.{i}"])
+        moments = {name.split(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"state.{i}.")}
+        # The count of updates stays on the CPU, where AdamW keeps it; the moments go where their parameters are.
+        state[owner] = {name: t if t.dim() == 0 else t.to(owner.device) for name, t in moments.items()}
+    if settings.zero_stage == 3:
+        _parameters_from_masters(engine)
+    else:
+        saved = load_file(folder / "parameters.safetensors")
+        with torch.no_grad():
+            for name, parameter in _trained(network):
+                parameter.copy_(saved[name])
+    schedule = engine.lr_scheduler
+    schedule.last_epoch = int(tensors["schedule"]) - 1
+    schedule.step()
+
+
+def _share(folder: Path, rank: int, world: int) -> Path:
+    return folder / f"optimizer-{rank:05d}-of-{world:05d}.safetensors"
+
+
+def _trained(network: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad)
+
+
+def _inner(engine: Any, settings: LearnerSettings) -> Any:
+    """The AdamW that DeepSpeed wraps, or with stage 0 leaves as it is."""
+    return engine.optimizer.optimizer if settings.zero_stage else engine.optimizer
+
+
+def _owners(network: nn.Module, engine: Any, settings: LearnerSettings) -> list[Tensor]:
+    """The tensors that AdamW steps on this rank: its share of the float32 masters, or with stage 0 the parameters."""
+    if settings.zero_stage == 0:
+        return [parameter for _, parameter in _trained(network)]
+    if settings.zero_stage == 3:
+        return engine.optimizer.fp32_partitioned_groups_flat
+    return engine.optimizer.single_partition_of_fp32_groups
+
+
+def _parameters_from_masters(engine: Any) -> None:
+    zero = engine.optimizer
+    for i, master in enumerate(zero.fp32_partitioned_groups_flat):
+        zero.fp16_partitioned_groups_flat[i].data.copy_(master.data)
+        zero._unflatten_partitioned_parameters(i)

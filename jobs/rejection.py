@@ -1,0 +1,111 @@
+"""Rejection sampling: n completions of each prompt, scored by the reward graph; the best of each is learned from."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actors.group import ActorGroup
+from actors.supervised import Shown, SupervisedLearner
+from jobs.context import Context
+from jobs.grading import Graders, graded
+from jobs.policy import reward_key
+from jobs.progress import headline, print_table
+from jobs.sample import complete, requests
+from jobs.training import drop_checkpoints, export, training_run
+from trainers import best_of_n, sft
+from trainers.looks import Looks
+from trainers.roles import worker_needs
+from truing.config.policy import RejectionSampling
+from truing.data.demonstrations import Demonstration
+from truing.data.supervised_stream import ExampleStream
+from truing.errors import ConfigError, TruingError
+from truing.records import Row
+
+
+def train_rejection(context: Context) -> Path:
+    """Returns the trained policy's folder."""
+    study, settings = context.study, context.study.rejection
+    assert settings is not None
+    folder = context.run.path / "rejection"
+    key = context.key(
+        "rejection", settings.model_dump(), context.start_id, context.labeler_id, reward_key(context, settings.rewards),
+        study.seed, study.model.context, [prompt.text for prompt in context.training],
+    )  # fmt: skip
+    headline(f"Rejection sampling: the best of {settings.samples}")
+    if (saved := context.run.finished("rejection", key)) is not None:
+        _show(saved)
+        return folder / "model"
+    context.run.claim("rejection", key)
+    demonstrations, report = _chosen(context, settings)
+    if len(demonstrations) < settings.batch:
+        raise ConfigError(
+            f"rejection: {len(demonstrations)} prompts have a best completion, for a batch of {settings.batch}; give more prompts"
+        )
+    context.connect()
+    shown = Shown(demonstrations, (), study.model.context)
+    make = partial(SupervisedLearner, context.start_folder, shown, settings.learner)
+    needs = worker_needs(settings.learner, study.cluster)
+    group = ActorGroup.ranks("supervised learner", settings.learner.ranks, make, needs)
+    try:
+        group.ready()
+        total = min(-(-len(demonstrations) * settings.epochs // settings.batch), settings.steps or 10**9)
+        stream = ExampleStream([f"{i:09d}" for i in range(len(demonstrations))], study.seed)
+        looks = Looks(None, None)
+        state = {"stream": stream, "looks": looks}
+        every = settings.checkpoint_every
+        with training_run(folder, {"learner": group}, state, every=every, title="best of n", total=total) as run:
+            sft.train(run, group, stream, (), looks, total, settings.batch)
+        export(folder, group, SupervisedLearner.export)
+    finally:
+        group.close()
+    context.run.finish("rejection", key, report)
+    drop_checkpoints(folder)
+    _show(report)
+    return folder / "model"
+
+
+def _chosen(context: Context, settings: RejectionSampling) -> tuple[list[Demonstration], dict[str, Any]]:
+    """The best completion of each prompt, and what n has bought."""
+    study = context.study
+    rows = requests(
+        context.training, settings.samples, context.start_id, settings.sampling, study.model, study.seed, "rejection"
+    )
+    done = complete(
+        context,
+        "sampling",
+        "rejection/completions",
+        context.start_folder,
+        rows,
+        settings.engine,
+        settings.sampling,
+        "rejection",
+    )
+    graders = Graders(context, settings.scorer, settings.learner.precision, "rejection")
+    scores = graded(graders, settings.rewards, done)
+    known: dict[str, list[tuple[Row, float]]] = {}
+    for row in sorted(done, key=lambda row: row["sample"]):
+        if "total" in scores[row["id"]]:
+            known.setdefault(row["prompt_id"], []).append((row, scores[row["id"]]["total"]))
+    failed = len(rows) - sum(map(len, known.values()))
+    if failed > settings.max_failed * len(rows):
+        raise TruingError(
+            f"rejection: {failed} of {len(rows)} completions have no reward, rejection.max_failed is {settings.max_failed};"
+            f" the reasons are in {context.run.path / 'rejection'}"
+        )
+    rewards = {prompt: [reward for _, reward in some] for prompt, some in known.items()}
+    chosen = best_of_n.best(rewards)
+    rows = [known[prompt][at][0] for prompt, at in chosen.items()]
+    demonstrations = [Demonstration(row["id"], row["prompt"], row["text"], row["domain"]) for row in rows]
+    every, best = best_of_n.gain(rewards, chosen)
+    curve = [asdict(one) for one in best_of_n.frontier(rewards, study.seed)]
+    return demonstrations, {"prompts": len(chosen), "failed": failed, "mean": every, "best": best, "frontier": curve}
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows = [
+        (f["n"], f["reward"]["value"], f"{f['reward']['low']:.3f} to {f['reward']['high']:.3f}", f["kl"])
+        for f in report["frontier"]
+    ]
+    note = f"learned from the best of {report['prompts']} prompts: mean reward {report['best']:.3f}, of all {report['mean']:.3f}"
+    print_table("Best of n", ("n", "expected reward", "95 % interval", "KL at most"), rows, note)

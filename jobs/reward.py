@@ -1,0 +1,140 @@
+"""Reward model: train on the preference set, test on the held-out part of it, set the scale."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.group import ActorGroup
+from actors.reward_model import RewardLearner
+from jobs.context import Context
+from jobs.progress import headline, print_table
+from jobs.training import comparisons, drop_checkpoints, export, preference_rows, split_rows, training_run
+from trainers import reward_model
+from trainers.looks import Looks
+from trainers.roles import worker_needs
+from truing.algorithms.statistics import Interval
+from truing.config.study import Study
+from truing.data.judged import Comparisons, flattened
+from truing.errors import ConfigError
+from truing.records import Row
+
+SCALE_PROMPTS = 48
+"""Prompts whose responses, samples of the start policy where there are any, set the reward model's scale."""
+
+
+def train_reward_model(context: Context) -> Path:
+    """Train, test, set the scale; returns the model's folder."""
+    study, settings = context.study, context.study.reward_model
+    assert settings is not None
+    folder = context.run.path / "reward_model"
+    training, test = split_rows(preference_rows(context, settings, "reward_model"), settings.sources)
+    items, count = comparisons(training, test, settings, settings.margin)
+    if count < settings.batch:
+        raise ConfigError(f"reward_model: {count} training prompts for a batch of {settings.batch}; label more pairs")
+    key = context.key(
+        "rm", settings.model_dump(), context.start_id, study.seed, study.model.context,
+        [r["id"] for r in training + test],
+    )  # fmt: skip
+    headline("Reward model")
+    if (saved := context.run.finished("reward_model", key)) is not None:
+        _show(saved)
+        return folder / "model"
+    context.run.claim("reward_model", key)
+    context.connect()
+    make = partial(RewardLearner, context.start_folder, study.model.context, items, settings.learner)
+    needs = worker_needs(settings.learner, study.cluster)
+    group = ActorGroup.ranks("reward learner", settings.learner.ranks, make, needs)
+    try:
+        group.ready()
+        report = _trained(folder, group, items, count, study)
+        report |= {"training_pairs": len(training), **_tested(group, items[count:], count, test, study.seed)}
+        export(folder, group, RewardLearner.export, *_scale(group, training + test, items))
+    finally:
+        group.close()
+    context.run.finish("reward_model", key, report)
+    drop_checkpoints(folder)
+    _show(report)
+    return folder / "model"
+
+
+def _trained(
+    folder: Path,
+    group: ActorGroup[RewardLearner],
+    items: list[Comparisons],
+    count: int,
+    study: Study,
+) -> dict[str, Any]:
+    settings = study.reward_model
+    assert settings is not None
+    looks = Looks(settings.evaluate_every, settings.patience)
+    total = len(reward_model.batches(count, settings.batch, settings.epochs, study.seed)[: settings.steps])
+    groups, state = {"learner": group}, {"looks": looks}
+    every = settings.checkpoint_every
+    with training_run(
+        folder, groups, state, every=every, title="reward model", total=total, trackers=study.trackers
+    ) as run:
+        reward_model.train(run, group, items, count, looks, settings, study.seed)
+        run.take_best()
+    return {"training_prompts": count}
+
+
+def _scale(group: ActorGroup[RewardLearner], rows: Sequence[Row], items: Sequence[Comparisons]) -> tuple[float, float]:
+    """Mean and deviation of the raw reward: a scaled score of 0 is the start policy's mean."""
+    sampled = {row["prompt"] for row in rows if row["source"] == "ai"}
+    at = [i for i, one in enumerate(items) if one.prompt in sampled] or list(range(len(items)))
+    raw = np.array([r for one in group.scatter(RewardLearner.rewards, at[:SCALE_PROMPTS]).get() for r in one])
+    return float(raw.mean()), float(raw.std()) or 1.0
+
+
+def _tested(
+    group: ActorGroup[RewardLearner], held: Sequence[Comparisons], first: int, rows: Sequence[Row], seed: int
+) -> dict[str, Any]:
+    """Accuracy by source, domain, and confidence of the label; calibration on what people said, where they did."""
+    if not held:
+        return {"accuracy": {}}
+    positions = list(range(first, first + len(held)))
+    found = reward_model.gaps(group.scatter(RewardLearner.rewards, positions).get(), flattened(held))
+    # One row a comparison, in the order in which `by_prompt` put them together.
+    order: dict[str, list[Row]] = {one.prompt: [] for one in held}
+    for row in rows:
+        order[row["prompt"]].append(row)
+    judged = list(zip(found, (row for some in order.values() for row in some), strict=True))
+    slices = {"all": judged} | {
+        name: [(gap, row) for gap, row in judged if _group(row, column) == name]
+        for column in ("source", "domain", "margin")
+        for name in sorted({_group(row, column) for _, row in judged})
+    }
+    report: dict[str, Any] = {"accuracy": {name: _accuracy(some, seed) for name, some in slices.items() if some}}
+    people = [(gap, row["p_chosen"]) for gap, row in judged if row["source"] != "ai"]
+    if people:
+        table = reward_model.calibration([gap for gap, _ in people], [p for _, p in people])
+        report |= {"calibration": table, "ece": reward_model.calibration_error(table)}
+        report["log_loss"] = float(np.mean([np.log1p(np.exp(-gap)) for gap, _ in people]))
+    return report
+
+
+def _group(row: Row, column: str) -> str:
+    if column == "margin":
+        if row["strength"] is not None:
+            return f"strength {row['strength']:g}"
+        p = row["p_chosen"]
+        return "label 1" if p == 1 else f"label {'0.5 to 0.6' if p < 0.6 else '0.6 to 0.8' if p < 0.8 else '0.8 to 1'}"
+    return f"{column} {row[column]}"
+
+
+def _accuracy(some: Sequence[tuple[float, Row]], seed: int) -> Interval:
+    return reward_model.accuracy([gap for gap, _ in some], [row["p_chosen"] for _, row in some], seed)
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows: list[tuple[str, int, float, str]] = []
+    for name, figure in report["accuracy"].items():
+        found = figure if isinstance(figure, dict) else vars(figure)
+        rows.append((name, found["n"], found["value"], f"{found['low']:.2f} to {found['high']:.2f}"))
+    note = f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
+    if "ece" in report:
+        note += f"; on held-out human pairs ECE {report['ece']:.3f}, log loss {report['log_loss']:.3f} (chance 0.693)"
+    print_table("Reward model on held-out pairs", ("pairs", "n", "accuracy", "95 % interval"), rows, note)

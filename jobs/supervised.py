@@ -1,0 +1,148 @@
+"""Supervised fine-tuning of the model: demonstrations in, a start policy for the later stages out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actors.group import ActorGroup
+from actors.supervised import Asked, Shown, SupervisedLearner
+from jobs.context import Context
+from jobs.material import Material
+from jobs.overlap import overlap
+from jobs.progress import headline, print_table
+from jobs.training import drop_checkpoints, export, training_run
+from trainers import sft
+from trainers.looks import Looks
+from trainers.roles import worker_needs
+from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.config.study import Study
+from truing.config.training import Sft
+from truing.data.supervised_stream import ExampleStream
+from truing.evaluation.robustness import spread
+
+
+def train_sft(context: Context) -> Path:
+    """Returns the trained model's folder."""
+    study, settings = context.study, context.study.sft
+    assert settings is not None
+    folder = context.run.path / "sft"
+    headline("Supervised fine-tuning")
+    if (saved := context.run.finished("sft", context.sft_key)) is not None:
+        _show(saved)
+        return folder / "model"
+    context.run.claim("sft", context.sft_key)
+    material = context.material
+    context.connect()
+    shown = Shown(material.every, material.wordings, study.model.context)
+    make = partial(SupervisedLearner, context.base_folder, shown, settings.learner)
+    needs = worker_needs(settings.learner, study.cluster)
+    group = ActorGroup.ranks("supervised learner", settings.learner.ranks, make, needs)
+    try:
+        group.ready()
+        before = _tested(group, material, settings, study.seed)
+        _trained(folder, group, material, study)
+        after = _tested(group, material, settings, study.seed)
+        export(folder, group, SupervisedLearner.export)
+    finally:
+        group.close()
+    if settings.generate is not None:
+        models = {"before": context.base_folder, "after": str(folder / "model")}
+        for test, by_model in overlap(context, settings.generate, material, models).items():
+            before[test]["rouge_l"], after[test]["rouge_l"] = by_model["before"], by_model["after"]
+    report: dict[str, Any] = {"training": len(material.training), "before": before, "after": after}
+    context.run.finish("sft", context.sft_key, report)
+    drop_checkpoints(folder)
+    _show(report)
+    return folder / "model"
+
+
+def _trained(folder: Path, group: ActorGroup[SupervisedLearner], material: Material, study: Study) -> None:
+    settings = study.sft
+    assert settings is not None
+    count = len(material.training)
+    bank, prompts = material.bank, settings.prompts
+    epochs = prompts.epochs if prompts else settings.epochs
+    total = min(-(-count * epochs // settings.batch), settings.steps or 10**9)
+    keys = [f"{i:09d}" for i in range(count)]
+    stream = ExampleStream(keys, study.seed, len(bank.train) if bank else 1, prompts.every if prompts else 1)
+    looks = Looks(settings.evaluate_every, settings.patience)
+    held = _asked(material, next(iter(material.tests)), 0)
+    state = {"stream": stream, "looks": looks}
+    every = settings.checkpoint_every
+    with training_run(
+        folder, {"learner": group}, state, every=every, title="SFT", total=total, trackers=study.trackers
+    ) as run:
+        sft.train(run, group, stream, held, looks, total, settings.batch)
+        run.take_best()
+
+
+def _asked(material: Material, test: str, wording: int) -> list[Asked]:
+    """The demonstrations of a test, in one wording."""
+    first = len(material.training)
+    for name, some in material.tests.items():
+        if name == test:
+            return [(first + i, wording) for i in range(len(some))]
+        first += len(some)
+    raise KeyError(test)
+
+
+def _tested(
+    group: ActorGroup[SupervisedLearner], material: Material, settings: Sft, seed: int
+) -> dict[str, dict[str, Any]]:
+    """By test: nats an answer token; where the answers are choices, how often the right one is the likeliest."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, some in material.tests.items():
+        if not some:
+            continue
+        found[name] = {"n": len(some), "loss": sft.held_out_loss(group, _asked(material, name, 0))}
+        if all(one.choices for one in some):
+            found[name] |= _accuracy(group, material, name, settings, seed)
+    return found
+
+
+def _accuracy(
+    group: ActorGroup[SupervisedLearner], material: Material, test: str, settings: Sft, seed: int
+) -> dict[str, Any]:
+    """Rank classification in the demonstration's own wording, or in every test prompt of the bank."""
+    answers = [one.choices.index(one.answer) for one in material.tests[test]]
+    if material.bank is None:
+        hits = sft.right(group, _asked(material, test, 0), answers)
+        return {"accuracy": bootstrap_mean(hits, seed=seed)}
+    unseen = range(len(material.bank.train), len(material.wordings))
+    by_prompt = {
+        material.wordings[number]: sft.right(group, _asked(material, test, number), answers) for number in unseen
+    }
+    each = [sum(hits) / len(by_prompt) for hits in zip(*by_prompt.values(), strict=True)]
+    assert settings.prompts is not None
+    return {
+        "accuracy": bootstrap_mean(each, seed=seed),
+        "unseen_prompts": asdict(spread(by_prompt, settings.prompts.top)),
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    rows: list[Sequence[str | int | float | None]] = []
+    figures = {"loss": "nats a token", "accuracy": "accuracy", "rouge_l": "ROUGE-L"}
+    for test, before in report["before"].items():
+        after = report["after"][test]
+        rows += [
+            (test, title, before["n"], _shown(before[name]), _shown(after[name]))
+            for name, title in figures.items()
+            if name in before
+        ]
+        if "unseen_prompts" in before:
+            one, two = before["unseen_prompts"], after["unseen_prompts"]
+            for name in ("mean", "deviation", "worst", "worst_tenth", "top"):
+                title = f"unseen prompts: {name.replace('_', ' ')}"
+                rows.append((test, title, one["prompts"], _shown(one[name]), _shown(two[name])))
+    note = f"{report['training']} demonstrations; 95 % intervals over items; accuracy by rank classification"
+    print_table("Supervised fine-tuning", ("test", "figure", "n", "before", "after"), rows, note)
+
+
+def _shown(figure: "Interval | dict[str, float] | float") -> str:
+    if isinstance(figure, float):
+        return f"{figure:.3f}"
+    found = figure if isinstance(figure, dict) else vars(figure)
+    return f"{found['value']:.3f} ({found['low']:.2f} to {found['high']:.2f})"

@@ -1,0 +1,150 @@
+"""What stands in the sources before anything is started: the pairs that will be used, and what is left out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.marks import check_marked, load, lowest, sources, survey, survey_unmarked
+from tests.jobs.drive import write_lines
+from truing.config.stages import Gate, HumanLabels, Label, MarkedPairs, UnmarkedPairs
+from truing.config.study import Study
+from truing.errors import ConfigError
+from truing.records import content_id
+
+
+def row(i: int, human: str = "first") -> dict[str, Any]:
+    return {
+        "prompt": f"Question {i}?",
+        "first": f"Yes {i}.",
+        "second": f"No {i}.",
+        "human": human,
+        "domain": f"d{i % 2}",
+    }
+
+
+def labels(path: Path, rows: list[dict[str, Any]], **more: Any) -> HumanLabels:
+    return HumanLabels(path=str(write_lines(path, rows)), **more)
+
+
+# --- limits and duplicates ---------------------------------------------------------------------------
+
+
+def test_a_survey_counts_the_pairs_that_a_limit_leaves(tmp_path: Path) -> None:
+    rows = [row(i, "tie" if i % 3 == 0 else "first") for i in range(12)]
+    one = labels(tmp_path / "a.jsonl", rows, limit=5)
+    used, _ = load([one])
+    found = survey([one])
+    assert found.pairs == len(used) == 5
+    assert found.ties == sum(pair.human == "tie" for pair in used)
+    assert set(found.domains) == {pair.domain for pair in used}
+
+
+def test_the_key_depends_on_the_pairs_that_are_used(tmp_path: Path) -> None:
+    rows = [row(i) for i in range(12)]
+    one = labels(tmp_path / "a.jsonl", rows, limit=5)
+    kept = {pair.prompt for pair in load([one])[0]}
+    before = survey([one]).key
+
+    def changed(wanted: bool) -> str:
+        i = next(i for i, each in enumerate(rows) if (each["prompt"] in kept) == wanted)
+        write_lines(tmp_path / "a.jsonl", [*rows[:i], row(i, "second"), *rows[i + 1 :]])
+        return survey([one]).key
+
+    assert changed(wanted=False) == before
+    assert changed(wanted=True) != before
+
+
+def test_the_same_pair_again_counts_once_and_is_said(tmp_path: Path) -> None:
+    turned = {"prompt": "Question 0?", "first": "No 0.", "second": "Yes 0.", "human": "second"}
+    rows = [row(0), row(1), row(0), turned, row(1, "second")]
+    one = labels(tmp_path / "a.jsonl", rows)
+    # Pair 0 once more as it is and once turned with its mark; pair 1 once more with the other mark.
+    found = survey([one])
+    assert found.pairs == 2
+    assert found.left_out == {"the same pair again": 2, "the same pair again, marked otherwise": 1}
+    assert found.left_out == load([one])[1][0].left_out
+
+
+def test_a_survey_of_unmarked_pairs_keeps_to_the_limit(tmp_path: Path) -> None:
+    path = str(write_lines(tmp_path / "a.jsonl", [row(i) for i in (0, 1, 2, 3, 0)]))
+    assert survey_unmarked(UnmarkedPairs(path=path, limit=3)).pairs == 3
+    assert survey_unmarked(UnmarkedPairs(path=path, limit=5)).pairs == 4
+    # No id is held: what is given twice is counted twice.
+    assert survey_unmarked(UnmarkedPairs(path=path)).pairs == 5
+
+
+def test_a_limit_takes_the_ids_whose_hashes_are_lowest() -> None:
+    names = [f"id-{i}" for i in range(50)]
+    ranked = sorted(names, key=lambda name: content_id("limit", name))
+    for limit in (1, 2, 7, 49, 50, 60):
+        # Given twice, and in the order in which the lowest come last
+        assert lowest([*names, *reversed(ranked)], limit) == set(ranked[:limit])
+
+
+# --- what is left out --------------------------------------------------------------------------------
+
+
+def test_what_is_left_out_is_counted_and_placed(tmp_path: Path) -> None:
+    empty = {**row(2), "first": " "}
+    one = labels(tmp_path / "a.jsonl", [row(0), empty, {**row(3), "human": None}, {**empty, "prompt": "Other?"}])
+    path = tmp_path / "a.jsonl"
+    found = survey([one])
+    assert found.pairs == 1
+    assert found.note() == "3 left out: a response is empty (2); nobody has marked it (1)"
+    assert found.left_out_rows() == [
+        {"reason": "a response is empty", "n": 2, "where": (f"{path}, row 2", f"{path}, row 4")},
+        {"reason": "nobody has marked it", "n": 1, "where": (f"{path}, row 3",)},
+    ]
+    assert survey([labels(tmp_path / "b.jsonl", [row(0)])]).note() == ""
+
+
+def test_of_many_rows_the_first_are_named_and_all_are_counted(tmp_path: Path) -> None:
+    rows = [{**row(i), "first": ""} for i in range(130)]
+    (found,) = survey([labels(tmp_path / "a.jsonl", [row(0), *rows])]).left_out_rows()
+    assert (found["n"], len(found["where"])) == (130, 100)
+
+
+def test_two_sources_of_one_name_are_refused_at_once(tmp_path: Path) -> None:
+    one = labels(tmp_path / "a.jsonl", [row(0)], name="ours")
+    with pytest.raises(ConfigError) as caught:
+        survey([one, one])
+    assert str(caught.value) == "label.marked: 2 sources are named 'ours'; give each its own name (name: …)"
+
+
+# --- no marked pairs ---------------------------------------------------------------------------------
+
+
+def study(**label: Any) -> Study:
+    return Study(name="x", label=Label(**label))
+
+
+def test_null_is_no_source_and_is_written_as_null() -> None:
+    found = study(marked=None, gate=Gate(on_failure="warn"))
+    assert sources(found.label.marked) == ()
+    assert survey(()).pairs == 0
+    written = found.model_dump(mode="json")
+    assert written["label"]["marked"] is None
+    assert Study.model_validate(written) == found
+    assert study().model_dump(mode="json")["label"]["marked"]["path"] == "demo"
+    assert [one.path for one in sources(MarkedPairs())] == ["demo"]
+    check_marked(found)
+
+
+def test_without_marked_pairs_a_gate_that_stops_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_marked(study(marked=None))
+    assert str(caught.value) == (
+        "label.gate: cannot be judged without marked pairs (label.marked is null); give label.marked, or set"
+        " label.gate.on_failure=warn to label without knowing how far to trust the labeler"
+    )
+    # A study that labels nothing has no gate.
+    check_marked(Study(name="x", sample=None, label=Label(marked=None)))
+
+
+def test_without_marked_pairs_there_is_no_calibration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_marked(study(marked=None, gate={"on_failure": "warn"}, calibration={}))
+    assert str(caught.value) == (
+        "label.calibration: is fitted on marked pairs, and label.marked is null; give label.marked, or leave it out"
+    )
