@@ -1,4 +1,4 @@
-"""The command line: `truing pipeline|label|train|evaluate|report|serve CONFIG [key=value ...]`."""
+"""The command line: `truing pipeline|label|train|evaluate|report|plan|serve CONFIG [key=value ...]`."""
 
 import errno
 import os
@@ -65,16 +65,23 @@ def serve(config: Config, overrides: Overrides = None, dry_run: DryRun = False) 
     _start("run_serve", config, overrides, dry_run)
 
 
+@app.command()
+def plan(config: Config, overrides: Overrides = None) -> None:
+    """Say what a study would do, the memory of each role, and which role takes longest; start nothing."""
+    _start("show_plan", config, overrides, dry_run=False)
+
+
 def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) -> None:
     from truing.config.load import load_study
 
     study = load_study(config, overrides or [])
     if dry_run:
-        from jobs.plan import show_plan
+        from jobs.plan import show_config
 
-        show_plan(study)
+        show_config(study)
         return
     from jobs import pipeline as stages
+    from jobs.plan import show_plan
     from jobs.serve import run_serve
     from jobs.store import cannot_write
 
@@ -85,6 +92,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         "run_evaluate": stages.run_evaluate,
         "run_report": stages.run_report,
         "run_serve": run_serve,
+        "show_plan": show_plan,
     }
     try:
         commands[name](study)

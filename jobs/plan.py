@@ -1,22 +1,135 @@
-"""What a study would do, without doing it: the resolved configuration and the plan."""
+"""What a study would do and need, without doing it: stages, memory of each role by stage, layout, bottleneck."""
 
+import os
+
+import psutil
 import yaml
 
 from jobs.askings import AskedSet
 from jobs.cluster import demands
 from jobs.context import Context
+from jobs.memory import DRIVER, Need, Shape, engine_need, learner_need, scorer_need
+from jobs.models import model_folder
 from jobs.progress import console, print_table
-from truing.config.policy import Ppo
+from jobs.work import heaviest
+from truing.config.labeling import EngineLabeler
+from truing.config.policy import AiScorePart, CombinedPart, Grpo, Policy, Ppo, Reinforce, RewardModelPart
 from truing.config.study import Study
+from truing.errors import ShortOfResources
+
+
+def show_config(study: Study) -> None:
+    """The resolved configuration, then the plan."""
+    text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip()
+    console.print(text, markup=False)
+    console.print()
+    show_plan(study)
 
 
 def show_plan(study: Study) -> None:
-    """Print the resolved configuration, what each stage would do, and what each role asks of the cluster."""
+    """What each stage would do, what each role asks of the cluster, what of memory, and which role takes longest.
+
+    Raises:
+        ShortOfResources: a stage needs more memory than this machine has; names the number to change.
+    """
     context = Context.of(study)
+    print_table("Plan", ("stage", "what"), _stages(context), f"results go to {context.run.path}")
+    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each"), demands(study))
+    needs = stage_needs(context)
+    if needs is None:
+        console.print(
+            "  memory: the model is a Hub name that is not on this machine; give a folder to have it estimated"
+        )
+        return
+    rows = [
+        (stage, one.key, one.count, "GPU" if one.gpu else "host", one.each, _parts(one))
+        for stage, some in needs.items()
+        for one in some
+    ]
+    print_table("Memory, GB", ("stage", "role", "actors", "where", "each", "of it"), rows)
+    peaks = {stage: DRIVER + sum(one.total for one in some if not one.gpu) for stage, some in needs.items()}
+    for line in heaviest(study):
+        console.print(f"  {line}")
+    there = psutil.virtual_memory().total / 1e9
+    if not peaks:
+        return
+    stage = max(peaks, key=lambda name: peaks[name])
+    together = "take turns on the CPUs" if study.cluster.colocate else "have CPUs of their own"
     console.print(
-        yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True).rstrip(), markup=False
+        f"  layout: one node of {os.cpu_count()} CPUs and {there:.0f} GB; roles of a stage {together} and share its memory"
     )
+    if peaks[stage] > there:
+        largest = max((one for one in needs[stage] if not one.gpu), key=lambda one: one.total)
+        raise ShortOfResources(
+            f"{stage}: needs about {peaks[stage]:.1f} GB and this machine has {there:.1f} ({peaks[stage] - there:.1f} short);"
+            f" {largest.key} takes {largest.total:.1f} of it: lower {largest.lower}"
+        )
+    console.print(f"  peak: about {peaks[stage]:.1f} GB of {there:.1f}, in stage {stage}")
+
+
+def _parts(need: Need) -> str:
+    return ", ".join(f"{name} {gb:.2f}" for name, gb in need.parts.items())
+
+
+def stage_needs(context: Context) -> dict[str, list[Need]] | None:
+    """Memory of the roles that are alive at the same time, by stage; None where the model's shape cannot be known."""
+    study = context.study
+    shape = Shape.of(context.base_folder)
+    if shape is None:
+        return None
+    found: dict[str, list[Need]] = {}
+    if study.sft:
+        found["SFT"] = [learner_need("sft.learner", shape, study.sft.learner)]
+    if study.sample and study.label.pairs is None:
+        found["sample"] = [engine_need("sample.engine", shape, study.sample.engine)]
+    if study.sample or study.label.pairs or study.agreement:
+        found["label"] = _labelers("labeler", study.labeler)
+    if study.reward_model:
+        found["reward model"] = [learner_need("reward_model.learner", shape, study.reward_model.learner)]
+    if study.dpo:
+        found["DPO reference"] = [scorer_need("dpo.reference", shape, study.dpo.reference)]
+        found["DPO"] = [learner_need("dpo.learner", shape, study.dpo.learner)]
+    if study.rejection:
+        found["rejection sampling"] = [engine_need("rejection.engine", shape, study.rejection.engine)]
+        found["rejection"] = [learner_need("rejection.learner", shape, study.rejection.learner)]
+    if study.policy:
+        found["policy"] = _policy(study, study.policy, shape)
+    if study.evaluate:
+        found["evaluate"] = [engine_need("evaluate.engine", shape, study.evaluate.engine)]
+    return {stage: some for stage, some in found.items() if some}
+
+
+def _labelers(key: str, labeler: object) -> list[Need]:
+    if not isinstance(labeler, EngineLabeler):
+        return []
+    shape = Shape.of(model_folder(labeler.model.path))
+    return [engine_need(f"{key}.engine", shape, labeler.engine)] if shape else []
+
+
+def _policy(study: Study, policy: Policy, shape: Shape) -> list[Need]:
+    """Everything that is alive while a policy is trained."""
+    needs = [
+        engine_need("policy.engine", shape, policy.engine),
+        scorer_need("policy.reference", shape, policy.reference),
+        learner_need("policy.learner", shape, policy.learner),
+    ]
+    if isinstance(policy.algorithm, Ppo | Reinforce):
+        needs.append(learner_need("policy.algorithm.critic", shape, policy.algorithm.critic))
+    for i, part in enumerate(policy.rewards):
+        key = f"policy.rewards.{i}"
+        if isinstance(part, RewardModelPart | CombinedPart):
+            models = 2 if isinstance(part, CombinedPart) else 1
+            needs.append(scorer_need(f"{key}.scorer", shape, part.scorer, models))
+        if isinstance(part, AiScorePart):
+            needs += _labelers(f"{key}.labeler" if part.labeler else "labeler", part.labeler or study.labeler)
+    return needs
+
+
+def _stages(context: Context) -> list[tuple[str, str]]:
+    study = context.study
     rows: list[tuple[str, str]] = []
+    if study.sft:
+        rows.append(("SFT", f"{len(context.material.training)} demonstrations in batches of {study.sft.batch}"))
     pairs = context.unmarked.pairs if context.unmarked else 0
     if study.sample is not None and context.unmarked is None:
         drawn = len(context.training) * study.sample.completions
@@ -26,30 +139,28 @@ def show_plan(study: Study) -> None:
         asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
         rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
     rows += [row for one in context.asked_sets for row in _agreement(one)]
-    if study.reward_model:
-        rows.append(
-            ("reward model", f"{study.reward_model.epochs} epochs, batches of {study.reward_model.batch} pairs")
-        )
+    for name, section in (("reward model", study.reward_model), ("DPO", study.dpo)):
+        if section:
+            rows.append((name, f"{section.epochs} epochs, {section.batch} prompts an update"))
+    if study.rejection:
+        rows.append(("rejection", f"best of {study.rejection.samples} for {len(context.training)} prompts"))
     if study.policy:
-        policy = study.policy
-        extra = (
-            f", {policy.algorithm.epochs} x {policy.algorithm.minibatches} updates a step"
-            if isinstance(policy.algorithm, Ppo)
-            else ""
-        )
-        per_step = f"{policy.prompts} prompts x {policy.algorithm.completions}"
-        rows.append(("policy", f"{policy.algorithm.kind}: {policy.steps} steps of {per_step} completions{extra}"))
+        rows.append(("policy", _policy_line(study.policy)))
     if study.evaluate:
-        settings = study.evaluate
+        one = study.evaluate
         rows.append(
-            (
-                "evaluate",
-                f"{len(context.evaluation)} prompts, {settings.completions} completions, best of {settings.best_of}",
-            )
+            ("evaluate", f"{len(context.evaluation)} prompts, {one.completions} completions, best of {one.best_of}")
         )
-    console.print()
-    print_table("Plan", ("stage", "what"), rows, f"results go to {context.run.path}")
-    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each"), demands(study))
+    return rows
+
+
+def _policy_line(policy: Policy) -> str:
+    algorithm = policy.algorithm
+    per_step = f"{policy.prompts} prompts x {algorithm.completions}"
+    line = f"{algorithm.kind}: {policy.steps} steps of {per_step} completions"
+    if isinstance(algorithm, Ppo | Grpo):
+        line += f", {algorithm.epochs} x {algorithm.minibatches} updates a step"
+    return line
 
 
 def _agreement(one: AskedSet) -> list[tuple[str, str]]:

@@ -60,6 +60,7 @@ class _Bar(Bar):
     steps: tuple[Mapping[str, float], ...] = ()
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        """What one refresh draws."""
         if self.steps:
             yield steps_table(self.steps, console.width, console.height - 4)
         yield from super().get_renderables()

@@ -27,9 +27,9 @@ class Room:
     def update(self, *columns: object, **common: object) -> list[Any]:
         return self.learner.update(*columns, **common)
 
-    def read(self, *columns: object, function: Callable[..., Any]) -> Any:
+    def read(self, *columns: object, ask: Callable[..., Any]) -> Any:
         """Any other method of the learner."""
-        return function(self.learner, *columns)
+        return ask(self.learner, *columns)
 
     def save(self, folder: Path) -> None:
         self.learner.save(folder)

@@ -1,70 +1,36 @@
 """The learner through the actors that have one: what it computes does not depend on ranks, budget, shards or a restart."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from actors.learner import Seat
-from actors.policy import Policy, UpdateStats
-from actors.reward_model import Comparison, RewardLearner
-from tests.actors.examples import LEARNER, plain_groups, plain_model, random_floats, random_rollouts
+from actors.reward_model import RewardLearner
+from tests.actors.examples import LEARNER, plain_model
 from tests.actors.ranks import Room
-from truing.algorithms.losses import clipped_surrogate
-from truing.config.roles import Learner
+from tests.actors.updates import (
+    LOSS,
+    MOVED,
+    Batch,
+    figures,
+    largest_move,
+    parameters,
+    policy,
+    six_prompts,
+    update,
+)
+from truing.data.judged import Comparisons, Judged
 from truing.errors import ActorDied, ConfigError
 
 WORLDS = (1, 2, 4)
-LOSS = 1e-5
-"""Largest difference of a loss, norm or mean (all are of the order of 1): float32 sums in another order."""
-MOVED = 0.05
-"""Largest difference of a parameter, in learning rates. AdamW moves each by about one: it divides by the gradient's own
-size, which for gradients near 0 makes much of the order of a sum."""
-
-Batch = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def batch(tiny: str) -> Batch:
-    """Six prompts, two completions each, one of which has no advantage: arguments of `Policy.update`."""
-    groups = random_rollouts(1, prompts=6)
-    advantages: list[list[Any]] = [list(group) for group in random_floats(2, groups)]
-    advantages[1][0] = None
-    return {"groups": groups, "old": plain_groups(plain_model(tiny), groups, 1.0), "advantages": advantages}
-
-
-def policy(folder: str, settings: Learner = LEARNER) -> Callable[[Seat], Policy]:
-    return partial(Policy, folder, settings, 1.0)
-
-
-def update(group: Any, batch: Batch, prompts: int = 6) -> UpdateStats:
-    """One update over the first prompts of the batch; what every rank says must be the same."""
-    columns = [batch[name][:prompts] for name in ("groups", "old", "advantages")]
-    loss = partial(clipped_surrogate, clip=0.2)
-    common = {"minibatches": 1, "loss": loss, "importance_cap": 1000.0}
-    first, *others = group.scatter(Room.update, *columns, [0] * prompts, **common).get()
-    assert others == [first] * len(others)
-    return first
-
-
-def parameters(group: Any, folder: Path) -> dict[str, Tensor]:
-    folder.mkdir()
-    group.broadcast(Room.save, folder)
-    return load_file(folder / "parameters.safetensors")
-
-
-def largest_move(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    assert found.keys() == expected.keys()
-    return max(float((found[name] - expected[name]).abs().max()) for name in expected)
-
-
-def figures(stats: UpdateStats) -> list[float]:
-    return [stats.loss, stats.grad_norm, stats.entropy, stats.ratio, stats.logprob_gap]
+    return six_prompts(tiny)
 
 
 # --- the same for any number of ranks and any token budget -----------------------------------------------------------
@@ -96,11 +62,15 @@ def test_a_policy_update_does_not_depend_on_how_the_batch_was_split(
 
 
 COMPARISONS = [
-    Comparison("Name a fruit.", "Apple.", "I would rather not say.", 1.0, 1.0),
-    Comparison("Name a tool that every household has somewhere.", "A hammer.", "No.", 0.8, 0.5),
-    Comparison("Greet me.", "Hello, how good to see you here today!", "Go.", 0.7, 1.0),
-    Comparison("Count.", "1 2 3", "banana", 0.95, 2.0),
-    Comparison("Why?", "Because it was asked for.", "Why not?", 0.6, 1.0),
+    Comparisons("Name a fruit.", ("Apple.", "I would rather not say."), (Judged(0, 1, 1.0),)),
+    Comparisons("Name a tool that every household has somewhere.", ("No.", "A hammer."), (Judged(1, 0, 0.8, 0.5),)),
+    Comparisons(
+        "Greet me.",
+        ("Hello, how good to see you here today!", "Go.", "Hello."),
+        (Judged(0, 1, 0.7), Judged(2, 1, 0.9, 0.5), Judged(0, 2, 0.6)),
+    ),
+    Comparisons("Count.", ("1 2 3", "banana"), (Judged(0, 1, 0.95, 2.0),)),
+    Comparisons("Why?", ("Because it was asked for.", "Why not?"), (Judged(0, 1, 0.6),)),
 ]
 
 
@@ -121,15 +91,6 @@ def test_a_reward_model_update_does_not_depend_on_how_the_batch_was_split(
     for found, other_end in others:
         assert sum(found, ()) == pytest.approx(sum(expected, ()), rel=LOSS, abs=LOSS)
         assert largest_move(other_end, end) < MOVED * LEARNER.learning_rate
-
-
-def test_zero_1_and_2_follow_the_same_losses(worlds: dict[int, Any], batch: Batch, tiny: str) -> None:
-    losses: list[list[float]] = []
-    for stage in (1, 2):
-        settings = LEARNER.model_copy(update={"zero_stage": stage, "token_budget": 100})
-        worlds[2].broadcast(Room.make, policy(tiny, settings))
-        losses.append([number for _ in range(3) for number in figures(update(worlds[2], batch))])
-    assert losses[1] == pytest.approx(losses[0], rel=LOSS, abs=LOSS)
 
 
 # --- the optimizer is AdamW -------------------------------------------------------------------------------------------
@@ -177,33 +138,6 @@ def hand_written_loss(model: Any, batch: Batch) -> Tensor:
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("world", [1, 2])
-@pytest.mark.parametrize("stage", [1, 2])
-def test_a_resumed_update_equals_the_uninterrupted_one_bit_for_bit(
-    worlds: dict[int, Any], world: int, stage: int, batch: Batch, tiny: str, other_tiny: str, tmp_path: Path
-) -> None:
-    group = worlds[world]
-    settings = LEARNER.model_copy(update={"zero_stage": stage, "warmup_steps": 6, "weight_decay": 0.1})
-    group.broadcast(Room.make, policy(tiny, settings))
-    for _ in range(3):
-        update(group, batch)
-    parameters(group, tmp_path / "middle")
-    last = [update(group, batch) for _ in range(2)]
-    end = parameters(group, tmp_path / "end")
-
-    # Another start: whatever is not in the checkpoint would show.
-    group.broadcast(Room.make, policy(other_tiny, settings))
-    group.broadcast(Room.load, tmp_path / "middle")
-    assert [update(group, batch) for _ in range(2)] == last
-    again = parameters(group, tmp_path / "again")
-    assert all(torch.equal(again[name], end[name]) for name in end)
-    files = sorted(path.name for path in (tmp_path / "end").iterdir())
-    assert files == [*(f"optimizer-{r:05d}-of-{world:05d}.safetensors" for r in range(world)), "parameters.safetensors"]
-    for name in files[:-1]:
-        saved, expected = load_file(tmp_path / "again" / name), load_file(tmp_path / "end" / name)
-        assert all(torch.equal(saved[key], expected[key]) for key in expected)
 
 
 def test_a_checkpoint_of_another_number_of_ranks_is_refused(worlds: dict[int, Any], tiny: str, tmp_path: Path) -> None:

@@ -69,8 +69,6 @@ class MarkedPairs(HumanLabels):
 
     more: tuple[HumanLabels, ...] = ()
     """Further sources, mixed in by weight."""
-    train_share: Share = 0.5
-    """Share of the marked pairs mixed into the reward model's training data; the others test it."""
 
 
 def _no_source(given: object) -> object:

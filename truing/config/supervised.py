@@ -143,6 +143,8 @@ class PromptBank(Section):
     """YAML file with `fields` and `prompts`, such as `configs/prompts/paft_piqa.yaml`."""
     test_one_in: Annotated[int, Field(ge=2)] = 9
     """One prompt in so many is a test prompt, never trained on: 9 is the paper's 8:1."""
+    limit: Positive | None = None
+    """Training prompts that are used, those whose hashes are lowest; 1 is fine-tuning with a fixed prompt."""
     every: Positive = 4
     """K: examples between two draws of a prompt."""
     epochs: Positive = 3

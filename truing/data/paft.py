@@ -77,7 +77,8 @@ def load_bank(settings: PromptBank) -> Bank:
             raise ConfigError(f"{path}: prompt {n} ({prompt[:40]!r}…) cannot be used: {reason}; mend or remove it")
     if len(prompts) < 2:
         raise ConfigError(f"{path}: has {len(prompts)} prompts; give at least two, one of which is kept for the test")
-    return Bank(tuple(fields), *split_prompts(prompts, settings.test_one_in))
+    train, test = split_prompts(prompts, settings.test_one_in)
+    return Bank(tuple(fields), train[: settings.limit], test)
 
 
 def prompted(one: Demonstration, prompts: Sequence[str], number: int) -> Demonstration:

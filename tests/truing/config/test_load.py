@@ -212,7 +212,7 @@ def test_several_faults_are_counted(tmp_path: Path) -> None:
         ),
         ("policy.kl.coefficient=.inf", "policy.kl.coefficient: input should be a finite number, got inf"),
         ("policy.kl.controller=pid", "policy.kl.controller: input should be 'fixed' or 'adaptive', got 'pid'"),
-        ("label.marked.train_share=2", "label.marked.train_share: input should be less than or equal to 1, got 2"),
+        ("sample.engine.gpu_memory_share=2", "sample.engine.gpu_memory_share: input should be less than or equal to 1, got 2"),
         ("policy.algorithm={completions: 4}", "policy.algorithm: has no kind; add kind: ppo or rloo"),
         (
             "policy.rewards.1={weight: 1}",
