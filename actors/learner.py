@@ -1,5 +1,6 @@
 """One DeepSpeed ZeRO rank: a network, its optimizer, its place in the group. DeepSpeed is imported here alone."""
 
+import math
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -104,6 +105,10 @@ class Learner:
 
     def _clip(self, trained: list[nn.Parameter]) -> None:
         self._norm = float(nn.utils.clip_grad_norm_(trained, self.settings.max_grad_norm))
+        if not math.isfinite(self._norm):
+            # As the sharded stages do: an update that is no number is not made. All ranks have the same gradient.
+            for parameter in trained:
+                parameter.grad = None
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of every forward pass."""

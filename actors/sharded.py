@@ -109,3 +109,8 @@ def _parameters_from_masters(engine: Any) -> None:
     for i, master in enumerate(zero.fp32_partitioned_groups_flat):
         zero.fp16_partitioned_groups_flat[i].data.copy_(master.data)
         zero._unflatten_partitioned_parameters(i)
+    # The small ones are kept whole on every rank: what is there is the start model's, and is gathered anew.
+    small = zero.persistent_parameters
+    if small:
+        small[0].partition(small)
+        small[0].all_gather(small)

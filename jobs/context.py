@@ -18,6 +18,7 @@ from jobs.reuse import check_reuse
 from jobs.store import RunFolder
 from jobs.sweep import Pool
 from trainers.roles import engine_needs
+from trainers.trackers import check_trackers
 from truing.config.labeling import Cascade
 from truing.config.roles import Engine
 from truing.config.study import Study
@@ -44,6 +45,7 @@ class Context:
         context = cls(study, RunFolder(Path(study.storage) / study.name))
         check_marked(study)
         check_reuse(study.label.reuse)
+        check_trackers(study.trackers)
         _ = (
             context.base_folder,
             context.start_id,

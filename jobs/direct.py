@@ -54,7 +54,9 @@ def train_dpo(context: Context) -> Path:
         total = len(reward_model.batches(count, settings.batch, settings.epochs, study.seed)[: settings.steps])
         groups, state = {"learner": group}, {"looks": looks}
         every, title = settings.checkpoint_every, settings.loss.upper()
-        with training_run(folder, groups, state, every=every, title=title, total=total, trackers=study.trackers) as run:
+        with training_run(
+            folder, groups, state, every=every, keep=settings.keep, title=title, total=total, trackers=study.trackers
+        ) as run:
             dpo.train(run, group, items, count, looks, settings, study.seed)
             run.take_best()
         report: dict[str, Any] = {"training_prompts": count, **_tested(group, items, count, study.seed)}

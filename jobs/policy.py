@@ -63,7 +63,14 @@ def train_policy(context: Context, reward_folder: Path | None) -> Path:
         state = {"sampler": sampler, "kl": kl}
         every = settings.checkpoint_every
         with training_run(
-            folder, groups, state, every=every, title="policy", total=settings.steps, trackers=study.trackers
+            folder,
+            groups,
+            state,
+            every=every,
+            keep=settings.keep,
+            title="policy",
+            total=settings.steps,
+            trackers=study.trackers,
         ) as run:
             TRAINERS[settings.algorithm.kind](run, roles, sampler, kl, settings)
         export(folder, roles.policy, Policy.export)

@@ -54,7 +54,10 @@ def train_rejection(context: Context) -> Path:
         looks = Looks(None, None)
         state = {"stream": stream, "looks": looks}
         every = settings.checkpoint_every
-        with training_run(folder, {"learner": group}, state, every=every, title="best of n", total=total) as run:
+        with training_run(
+            folder, {"learner": group}, state, every=every, keep=settings.keep, title="best of n", total=total,
+            trackers=study.trackers,
+        ) as run:  # fmt: skip
             sft.train(run, group, stream, (), looks, total, settings.batch)
         export(folder, group, SupervisedLearner.export)
     finally:

@@ -74,7 +74,14 @@ def _trained(
     groups, state = {"learner": group}, {"looks": looks}
     every = settings.checkpoint_every
     with training_run(
-        folder, groups, state, every=every, title="reward model", total=total, trackers=study.trackers
+        folder,
+        groups,
+        state,
+        every=every,
+        keep=settings.keep,
+        title="reward model",
+        total=total,
+        trackers=study.trackers,
     ) as run:
         reward_model.train(run, group, items, count, looks, settings, study.seed)
         run.take_best()

@@ -72,7 +72,14 @@ def _trained(folder: Path, group: ActorGroup[SupervisedLearner], material: Mater
     state = {"stream": stream, "looks": looks}
     every = settings.checkpoint_every
     with training_run(
-        folder, {"learner": group}, state, every=every, title="SFT", total=total, trackers=study.trackers
+        folder,
+        {"learner": group},
+        state,
+        every=every,
+        keep=settings.keep,
+        title="SFT",
+        total=total,
+        trackers=study.trackers,
     ) as run:
         sft.train(run, group, stream, held, looks, total, settings.batch)
         run.take_best()

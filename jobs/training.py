@@ -29,9 +29,10 @@ def training_run(
     state: Mapping[str, Stateful],
     *,
     every: int,
+    keep: int,
     title: str,
     total: int,
-    trackers: Sequence[Tracker] = (),
+    trackers: Sequence[Tracker],
 ) -> Iterator[Run]:
     """A run with its progress and trackers. One that was interrupted goes on from its last checkpoint, and says so.
 
@@ -56,7 +57,7 @@ def training_run(
         console.print(f"  {title}: going on from the last checkpoint of {folder}")
     with bar:
         try:
-            yield Run(folder, every=every, groups=groups, state=state, on_step=on_step)
+            yield Run(folder, every=every, groups=groups, state=state, on_step=on_step, keep=keep)
             finished = True
         finally:
             tracked.close(finished=finished)

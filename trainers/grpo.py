@@ -13,7 +13,7 @@ from torch import Tensor
 from actors.forward import Floats
 from actors.policy import Policy, Seen
 from trainers.roles import Roles, numbers
-from trainers.rollouts import Sampler, pretraining, score
+from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import group_relative
 from truing.algorithms.kl import ESTIMATORS, FixedKl
@@ -40,7 +40,7 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
     """Sample, score, credit, update, report."""
     algorithm = settings.algorithm
     assert isinstance(algorithm, Grpo)
-    k, parts = algorithm.completions, algorithm.minibatches
+    k = algorithm.completions
     for step in run.steps(settings.steps):
         # 1. Sample: the engines take the current weights, then answer the next prompts G times each.
         drawn = sampler.draw(run, step)
@@ -56,7 +56,7 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         options = {"clip": algorithm.clip, "beta": beta, "estimator": settings.kl.estimator}
         with run.time("update"):
             for epoch in range(algorithm.epochs):
-                order = [(i + epoch) % parts for i in range(drawn.prompts)]
+                order, parts = dealt(advantages, algorithm.minibatches, epoch)
                 columns = (drawn.samples, scored.old, scored.reference, advantages, order)
                 stats = roles.policy.scatter(
                     Policy.update, *columns, minibatches=parts, loss=partial(loss, entropy=settings.entropy, **options),

@@ -10,7 +10,7 @@ from actors.critic import Critic
 from actors.forward import Floats, tensor
 from actors.policy import Policy, Seen
 from trainers.roles import Roles, numbers
-from trainers.rollouts import Sampler, pretraining, score
+from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import generalised_advantage, whitened
 from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
@@ -37,6 +37,8 @@ def credit(
 def whiten_all(advantages: list[list[Floats | None]]) -> list[list[Floats | None]]:
     """Advantages with mean 0 and deviation 1 over all tokens of the batch."""
     known = [tokens for group in advantages for tokens in group if tokens is not None]
+    if not known:
+        return advantages
     white = whitened(torch.from_numpy(np.concatenate(known))).numpy()
     parts = iter(np.split(white, np.cumsum([len(tokens) for tokens in known])[:-1]))
     return [[None if tokens is None else next(parts) for tokens in group] for group in advantages]
@@ -53,7 +55,6 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
     algorithm = settings.algorithm
     assert isinstance(algorithm, Ppo)
     assert roles.critic is not None
-    parts = algorithm.minibatches
     for step in run.steps(settings.steps):
         # 1. Sample: the engines take the current weights, then answer the next prompts.
         drawn = sampler.draw(run, step)
@@ -71,7 +72,7 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         # 4. Update: clipped epochs over minibatches, policy and critic side by side.
         with run.time("update"):
             for epoch in range(algorithm.epochs):
-                order = [(i + epoch) % parts for i in range(drawn.prompts)]
+                order, parts = dealt(advantages, algorithm.minibatches, epoch)
                 fitting = roles.critic.scatter(
                     Critic.update, drawn.samples, scored.values, targets, order,
                     minibatches=parts, clip=algorithm.value_clip,

@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from actors.critic import Critic
@@ -31,7 +30,7 @@ def credit(
         return None
     divergence = ESTIMATORS[kl.estimator](tensor(old), tensor(reference))
     returns = rewards_to_go(token_rewards(total, divergence, beta, kl.objective), discount)
-    return (returns - torch.from_numpy(values)).numpy(), returns.numpy()
+    return (returns - tensor(values)).numpy(), returns.numpy()
 
 
 def loss(seen: Seen, *, entropy: float) -> Tensor:

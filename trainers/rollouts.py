@@ -5,6 +5,7 @@ The steps that all algorithms share; what an algorithm makes of them is on its o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,17 @@ def pretraining(drawn: Drawn, settings: Settings) -> Pretraining | None:
     """The texts that an update mixes in, and how much they weigh."""
     mix = settings.pretraining
     return None if mix is None else Pretraining(drawn.texts, mix.length, mix.weight)
+
+
+def dealt(credited: Sequence[Sequence[object | None]], minibatches: int, epoch: int) -> tuple[list[int], int]:
+    """The minibatch of each prompt, and how many minibatches there are; each epoch deals the prompts out anew.
+
+    Prompts of which nothing is trained on are not counted: an update must have something to learn from. Where fewer than
+    `minibatches` are left there are fewer updates.
+    """
+    used = [any(one is not None for one in group) for group in credited]
+    parts, places = max(1, min(minibatches, sum(used))), count(epoch)
+    return [next(places) % parts if one else 0 for one in used], parts
 
 
 def score(run: Run, roles: Roles, drawn: Drawn, settings: Settings) -> Scored:

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from actors.forward import IDLE, joined, per_response, per_token, regroup, rollout_tree, rows_of, tensor
+from actors.forward import joined, per_response, per_token, regroup, rollout_tree, rows_of, tensor
 from actors.networks import ScalarHead, TokenLogprobs, load_causal
 from tests.actors.examples import plain_logprobs, plain_model, random_rollouts
 from tests.tiny import save_tiny_llama
-from truing.data.batches import Batch, Tree, collate
+from truing.data.batches import IDLE, Batch, Tree, collate
 
 CLOSE = 1e-5
 """One float32 pass against another."""
@@ -219,6 +219,16 @@ def test_ranks_that_have_less_to_read_make_as_many_passes() -> None:
     assert per_token(read, [], 100, nullcontext(), lambda _: 1) == []
     assert per_response(lambda batch: batch.last.float(), [], 100, nullcontext()) == []
     assert len(seen) == 4
+
+
+def test_a_rank_that_is_idle_learns_nothing(network: TokenLogprobs, scalar: ScalarHead) -> None:
+    for one in (network, scalar):
+        one.zero_grad()
+        loss = one.idle()
+        assert loss.item() == 0
+        # A backward pass as any other, through all of the network.
+        loss.backward()
+        assert all(p.grad is not None and not p.grad.any() for p in one.parameters())
 
 
 def test_a_response_of_nothing_has_no_numbers_and_a_prompt_without_responses_none() -> None:

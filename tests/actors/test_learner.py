@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from actors.policy import Pretraining
 from actors.reward_model import RewardLearner
 from tests.actors.examples import LEARNER, plain_model
 from tests.actors.ranks import Room
@@ -137,6 +138,49 @@ def hand_written_loss(model: Any, batch: Batch) -> Tensor:
     return total / count
 
 
+# --- unequal shares ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("world", "prompts"), [(2, 1), (4, 3)])
+def test_a_rank_without_data_does_what_the_others_need(
+    worlds: dict[int, Any], world: int, prompts: int, batch: Batch, tiny: str, tmp_path: Path
+) -> None:
+    ends: list[tuple[list[list[float]], dict[str, Tensor]]] = []
+    for ranks in (1, world):
+        worlds[ranks].broadcast(Room.make, policy(tiny))
+        found = [figures(update(worlds[ranks], batch, prompts)) for _ in range(2)]
+        ends.append((found, parameters(worlds[ranks], tmp_path / str(ranks))))
+    (expected, end), (found, other_end) = ends
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=LOSS, abs=LOSS)
+    assert largest_move(other_end, end) < MOVED * LEARNER.learning_rate
+
+
+TEXTS = (
+    "The better response answers what was asked.",
+    "Which response is better?",
+    "",
+    "A short note to the neighbour.",
+)
+
+
+@pytest.mark.parametrize(("world", "budget"), [(2, 10**6), (2, 8), (4, 100)])
+def test_texts_that_are_mixed_in_do_not_depend_on_how_they_were_split(
+    worlds: dict[int, Any], world: int, budget: int, batch: Batch, tiny: str, tmp_path: Path
+) -> None:
+    # Of four texts on four ranks one has nothing; with three prompts a rank has no completions either.
+    mix = Pretraining(TEXTS, 16, 0.5)
+    ends: list[tuple[list[list[float]], dict[str, Tensor]]] = []
+    for ranks, tokens in ((1, 10**6), (world, budget)):
+        worlds[ranks].broadcast(Room.make, policy(tiny, LEARNER.model_copy(update={"token_budget": tokens})))
+        found = [figures(update(worlds[ranks], batch, 3, mix)) for _ in range(2)]
+        ends.append((found, parameters(worlds[ranks], tmp_path / str(ranks))))
+    (expected, end), (found, other_end) = ends
+    for one, other in zip(expected, found, strict=True):
+        assert other == pytest.approx(one, rel=LOSS, abs=LOSS)
+    assert largest_move(other_end, end) < MOVED * LEARNER.learning_rate
+
+
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
@@ -152,25 +196,26 @@ def test_a_checkpoint_of_another_number_of_ranks_is_refused(worlds: dict[int, An
 # --- what cannot be learned from --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("world", "prompts"), [(1, 0), (2, 1), (4, 3)])
-def test_a_rank_without_data_is_refused_by_all_ranks(
-    worlds: dict[int, Any], world: int, prompts: int, batch: Batch, tiny: str
+@pytest.mark.parametrize("world", WORLDS)
+def test_an_update_of_nothing_is_refused_by_all_ranks(
+    worlds: dict[int, Any], world: int, batch: Batch, tiny: str
 ) -> None:
     group = worlds[world]
     group.broadcast(Room.make, policy(tiny))
-    message = f"a learner rank got no data: give each update at least {world} items that have a reward"
+    message = "^learner: an update has nothing to learn from; give it items that have a reward or a weight$"
     with pytest.raises(ConfigError, match=message):
-        update(group, batch, prompts)
+        update(group, {**batch, "advantages": [[None, None]] * 6})
     # Nobody is left waiting in a collective: the next update is answered.
     assert update(group, batch).ratio == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_weights(
-    worlds: dict[int, Any], world: int, batch: Batch, tiny: str, tmp_path: Path
+    worlds: dict[int, Any], world: int, stage: int, batch: Batch, tiny: str, tmp_path: Path
 ) -> None:
     group = worlds[world]
-    group.broadcast(Room.make, policy(tiny))
+    group.broadcast(Room.make, policy(tiny, LEARNER.model_copy(update={"zero_stage": stage})))
     start = parameters(group, tmp_path / "start")
     advantages = [list(credit) for credit in batch["advantages"]]
     advantages[5][1] = advantages[5][1] * float("nan")

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.forward import Floats
 from actors.learner import Seat
-from actors.policy import Policy, Seen, UpdateStats
+from actors.policy import Policy, Pretraining, Seen, UpdateStats
 from actors.reference import Reference
 from actors.rollout import Probe, checksum
 from tests.actors.examples import (
@@ -217,6 +217,29 @@ def test_minibatches_are_updates_one_after_the_other(tiny: str, tmp_path: Path) 
     assert same(weights(together, tmp_path / "together"), weights(apart, tmp_path / "apart"))
     # The second minibatch is read with the weights that the first one left.
     assert stats[1].ratio != pytest.approx(1, abs=1e-4)
+
+
+def test_texts_are_mixed_in_by_the_token(tiny: str) -> None:
+    texts = ("The better response answers what was asked.", "", "Which one?")
+    learner, tokenizer, model = policy(tiny), AutoTokenizer.from_pretrained(tiny), plain_model(tiny)
+    old = learner.logprobs(GROUPS)
+    zeros = [[np.zeros(len(r.tokens), np.float32) for r in group] for group in GROUPS]
+    known: list[float] = []
+    for text in texts:
+        # A text begins with the tokenizer's own first token, which is not predicted; ten tokens after it count.
+        ids = tokenizer.encode(text)[:11]
+        known += plain_logprobs(model, ids[:1], ids[1:])
+    assert len(known) > 11
+    mix = Pretraining(texts, 10, 0.5)
+    (stats,) = update(learner, GROUPS, old, zeros, pretraining=mix)
+    # Advantages of 0 leave γ·(-Σ log π / tokens).
+    assert stats.loss == pytest.approx(-0.5 * sum(known) / len(known), abs=CLOSE)
+    # What is said of the completions is as it would be without.
+    (alone_stats,) = update(policy(tiny), GROUPS, old, zeros)
+    assert (stats.ratio, stats.logprob_gap) == (alone_stats.ratio, alone_stats.logprob_gap)
+    assert stats.entropy == pytest.approx(alone_stats.entropy, abs=CLOSE)
+    losses = [stats.loss] + [update(learner, GROUPS, old, zeros, pretraining=mix)[0].loss for _ in range(3)]
+    assert losses == sorted(losses, reverse=True)
 
 
 # --- weights out ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from actors.learner import Seat
-from actors.policy import Policy, UpdateStats
+from actors.policy import Policy, Pretraining, UpdateStats
 from tests.actors.examples import LEARNER, plain_groups, plain_model, random_floats, random_rollouts
 from tests.actors.losses import surrogate
 from tests.actors.ranks import Room
@@ -36,10 +36,10 @@ def policy(folder: str, settings: Learner = LEARNER) -> Callable[[Seat], Policy]
     return partial(Policy, folder, settings, 1.0)
 
 
-def update(group: Any, batch: Batch, prompts: int = 6) -> UpdateStats:
+def update(group: Any, batch: Batch, prompts: int = 6, pretraining: Pretraining | None = None) -> UpdateStats:
     """One update over the first prompts of the batch; what every rank says must be the same."""
     columns = [batch[name][:prompts] for name in ("groups", "old", "old", "advantages")]
-    common = {"minibatches": 1, "loss": surrogate, "importance_cap": 1000.0}
+    common = {"minibatches": 1, "loss": surrogate, "importance_cap": 1000.0, "pretraining": pretraining}
     first, *others = group.scatter(Room.update, *columns, [0] * prompts, **common).get()
     assert others == [first] * len(others)
     return first

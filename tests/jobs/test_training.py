@@ -64,7 +64,7 @@ def _train(
     trackers: tuple[TensorBoard | MlFlow, ...] = BOARD,
     interrupted_in: int = -1,
 ) -> None:
-    with training_run(folder, {}, {}, every=2, title="toy", total=total, trackers=trackers) as run:
+    with training_run(folder, {}, {}, every=2, keep=1, title="toy", total=total, trackers=trackers) as run:
         for step in run.steps(total):
             if step == interrupted_in:
                 raise KeyboardInterrupt

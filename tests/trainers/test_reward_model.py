@@ -6,9 +6,21 @@ from typing import Any
 import pytest
 
 from tests.actors.examples import Here
-from trainers.reward_model import Bin, accuracy, batches, calibration, calibration_error, held_out_gaps, train
+from trainers.looks import Looks
+from trainers.reward_model import (
+    Bin,
+    accuracy,
+    batches,
+    calibration,
+    calibration_error,
+    gaps,
+    held_out_loss,
+    hits,
+    train,
+)
 from trainers.run import Run, read_metrics
-from truing.config.stages import RewardModel
+from truing.config.training import RewardModel
+from truing.data.judged import Comparisons, Judged, flattened
 
 
 @pytest.mark.parametrize(("count", "batch"), [(12, 4), (13, 4), (15, 4), (4, 4), (3, 4), (1, 1)])
@@ -43,6 +55,28 @@ def test_accuracy_counts_signs_and_half_a_dead_heat() -> None:
     assert found.value == pytest.approx(0.625)
     assert found.n == 4
     assert found.low < 0.625 < found.high
+
+
+def test_a_label_of_a_half_is_neither_right_nor_wrong() -> None:
+    assert hits([2.0, -2.0, 0.0, 1.0, -1.0], [0.5, 0.5, 0.5, 0.4, 0.4]) == [0.5, 0.5, 0.5, 0.0, 1.0]
+
+
+def test_gaps_are_of_the_responses_that_each_comparison_names() -> None:
+    # Rewards of three responses to one prompt and two to the next, numbered through.
+    rewards = [(1.0, 4.0, -2.0), (0.5, 3.0)]
+    one = Comparisons("a", ("x", "y", "z"), (Judged(0, 1, 0.9), Judged(1, 2, 0.6)))
+    two = Comparisons("b", ("v", "w"), (Judged(1, 0, 1.0),))
+    # 1 - 4, 4 + 2, 3 - 0.5
+    assert gaps(rewards, flattened([one, two])) == [-3.0, 6.0, 2.5]
+
+
+def test_the_held_out_loss_is_the_weighted_mean_of_the_training_loss() -> None:
+    judged = [Judged(0, 1, 1.0), Judged(2, 3, 0.75, weight=3.0), Judged(4, 5, 1.0, weight=2.0, margin=1.0)]
+    # Gaps 0, log 3 (σ = ¾) and 1 with a margin of 1 (σ(0) = ½):
+    #   log 2;  -(¾ log ¾ + ¼ log ¼) = 0.562335;  log 2          (1·log 2 + 3·0.562335 + 2·log 2)/6
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    found = held_out_loss([0.0, math.log(3), 1.0], judged)
+    assert found == pytest.approx((3 * math.log(2) + 3 * entropy) / 6)
 
 
 def logit(p: float) -> float:
@@ -112,18 +146,43 @@ def ranks(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Here(Ranks(), Ranks())
 
 
+PROMPTS = [Comparisons(f"p{i}", ("a", "b"), (Judged(0, 1, 1.0),)) for i in range(12)]
+"""The stand-in's reward of prompt i is i for `a` and i² for `b`: right for 0 and 1 by a half each, wrong for the others."""
+
+
+def trained(folder: Path, ranks: Here, training: int, settings: RewardModel) -> list[dict[str, Any]]:
+    run = Run(folder, every=10, groups={}, state={})
+    looks = Looks(settings.evaluate_every, settings.patience)
+    train(run, ranks, PROMPTS, training, looks, settings, seed=3)
+    return read_metrics(folder / "metrics.jsonl")
+
+
 def test_training_updates_on_each_batch_and_reports_it(ranks: Here, tmp_path: Path) -> None:
-    run = Run(tmp_path, every=10, groups={}, state={})
-    train(run, ranks, 10, RewardModel(batch=4, epochs=2), seed=3)
+    rows = trained(tmp_path, ranks, 10, RewardModel(batch=4, epochs=2))
     plan = batches(10, 4, 2, seed=3)
-    # Each batch is shared between the two.
+    # Each batch is shared between the two. None holds a prompt that is tested.
     assert [first + second for first, second in zip(*(r.seen for r in ranks.subjects), strict=True)] == plan
-    rows = read_metrics(tmp_path / "metrics.jsonl")
-    assert [(row["step"], row["loss"], row["grad_norm"], row["pairs"]) for row in rows] == [
+    assert {i for positions in plan for i in positions} == set(range(10))
+    assert [(row["step"], row["loss"], row["grad_norm"], row["prompts"]) for row in rows] == [
         (0, 0.25, 0.5, 4), (1, 0.5, 0.5, 6), (2, 0.75, 0.5, 4), (3, 1.0, 0.5, 6),
     ]  # fmt: skip
+    assert not any("held_out_loss" in row for row in rows)
 
 
-def test_gaps_of_held_out_pairs_keep_their_order(ranks: Here) -> None:
-    # i - i²
-    assert held_out_gaps(ranks, [3, 0, 2, 5]) == [-6.0, 0.0, -2.0, -20.0]
+def test_looks_are_at_the_held_out_prompts_alone(ranks: Here, tmp_path: Path) -> None:
+    rows = trained(tmp_path, ranks, 10, RewardModel(batch=5, epochs=2, evaluate_every=2))
+    looked = [row for row in rows if "held_out_loss" in row]
+    assert [row["step"] for row in looked] == [1, 3]
+    # Prompts 10 and 11: gaps 10 - 100 and 11 - 121, so the loss -log σ is 90 and 110
+    assert looked[0]["held_out_loss"] == pytest.approx(100.0)
+    assert looked[0]["held_out_accuracy"] == 0.0
+
+
+def test_steps_cut_the_epochs_short(ranks: Here, tmp_path: Path) -> None:
+    assert len(trained(tmp_path, ranks, 10, RewardModel(batch=5, epochs=9, steps=3))) == 3
+
+
+def test_patience_ends_it(ranks: Here, tmp_path: Path) -> None:
+    # The stand-in never improves: the first look is the best, the second and third are not better.
+    rows = trained(tmp_path, ranks, 10, RewardModel(batch=5, epochs=9, evaluate_every=1, patience=2))
+    assert len(rows) == 3

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Cursor:
 class Trainer:
     """A run of its own process, so to speak: everything is made anew."""
 
-    def __init__(self, folder: Path, every: int = 3) -> None:
+    def __init__(self, folder: Path, every: int = 3, keep: int = 1) -> None:
         self.learner, self.cursor, self.seen = Counter(), Cursor(), []
         self.run = Run(
             folder,
@@ -53,15 +54,22 @@ class Trainer:
             groups={"learner": Here(self.learner)},
             state={"cursor": self.cursor},
             on_step=self.seen.append,
+            keep=keep,
         )
 
-    def steps(self, total: int, *, stop_in: int | None = None) -> list[int]:
-        """Train; in the middle of step `stop_in` the process ends."""
+    def steps(
+        self, total: int, *, stop_in: int | None = None, best: Collection[int] = (), last: int | None = None
+    ) -> list[int]:
+        """Train; in the middle of step `stop_in` the process ends. `best` steps are named so; `last` stops the training."""
         done: list[int] = []
         for step in self.run.steps(total):
             with self.run.time("update"):
                 value = self.learner.update()
             self.cursor.position += 2
+            if step in best:
+                self.run.best()
+            if step == last:
+                self.run.stop()
             if step == stop_in:
                 break
             self.run.report(loss=value / 8, parts={"a": float(step)})
@@ -201,7 +209,9 @@ def test_one_checkpoint_is_kept_with_groups_and_state_together(tmp_path: Path) -
     trainer.steps(8)
     assert checkpoints(tmp_path) == ["checkpoint-000008"]
     folder = tmp_path / "checkpoint-000008"
-    assert json.loads((folder / "state.json").read_text()) == {"done": 8, "state": {"cursor": {"position": 16}}}
+    assert json.loads((folder / "state.json").read_text()) == {
+        "done": 8, "stopped": False, "state": {"cursor": {"position": 16}},
+    }  # fmt: skip
     assert (folder / "learner" / "value").read_text() == str(trainer.learner.value)
 
 
@@ -246,8 +256,9 @@ def test_the_old_checkpoint_stays_until_the_new_one_is_there(
     with pytest.raises(OSError, match="No space left"):
         trainer.steps(8)
     monkeypatch.undo()
-    # The new one is there in part: it was to come after step 5.
-    assert checkpoints(folder) == ["checkpoint-000003", "checkpoint-000006.part"]
+    # The new one, which was to come after step 5, is there in part; the driver's state is asked for before it is begun.
+    part = [] if fault == "state" else ["checkpoint-000006.part"]
+    assert checkpoints(folder) == ["checkpoint-000003", *part]
     assert Trainer(folder).steps(8) == [3, 4, 5, 6, 7]
     assert without_timings(folder) == whole
 
@@ -267,3 +278,108 @@ def test_the_old_checkpoint_is_removed_after_the_new_one_has_its_name(
     monkeypatch.setattr("trainers.run.shutil.rmtree", look)
     trainer.steps(6)
     assert seen == [["checkpoint-000003", "checkpoint-000006"]]
+
+
+# --- the best step, and the last ---------------------------------------------------------------------------------------
+
+
+def bests(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("best-*"))
+
+
+def value_after(step: int) -> int:
+    """The learner's number when `step` is done."""
+    learner = Counter()
+    return [learner.update() for _ in range(step + 1)][-1]
+
+
+def test_the_best_steps_weights_are_given_back(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path)
+    trainer.steps(8, best=(1, 4))
+    assert bests(tmp_path) == ["best-000005"]
+    assert trainer.learner.value == value_after(7)
+    trainer.run.take_best()
+    assert trainer.learner.value == value_after(4)
+
+
+def test_where_no_step_was_named_the_last_weights_stay(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path)
+    trainer.steps(8)
+    trainer.run.take_best()
+    assert trainer.learner.value == value_after(7)
+
+
+@pytest.mark.parametrize("stop_in", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_a_stopped_run_ends_with_the_same_best(tmp_path: Path, whole: list[dict[str, Any]], stop_in: int) -> None:
+    folder = tmp_path / "stopped"
+    Trainer(folder).steps(8, stop_in=stop_in, best=(1, 4))
+    again = Trainer(folder)
+    again.steps(8, best=(1, 4))
+    assert without_timings(folder) == whole
+    again.run.take_best()
+    assert again.learner.value == value_after(4)
+
+
+def test_a_best_beyond_the_checkpoint_is_not_the_best_yet(tmp_path: Path) -> None:
+    # Killed in step 5; the checkpoint is that after step 2. What step 4 will be is open again.
+    Trainer(tmp_path).steps(8, stop_in=5, best=(4,))
+    assert bests(tmp_path) == ["best-000005"]
+    again = Trainer(tmp_path)
+    again.steps(8, best=())
+    assert bests(tmp_path) == []
+    again.run.take_best()
+    assert again.learner.value == value_after(7)
+
+
+@pytest.mark.parametrize("torn", ["best-000002", "checkpoint-000003"])
+def test_a_folder_that_a_kill_left_half_written_is_no_folder(
+    tmp_path: Path, whole: list[dict[str, Any]], torn: str
+) -> None:
+    folder = tmp_path / "killed"
+    Trainer(folder).steps(8, stop_in=4, best=(1,))
+    part = (folder / torn).rename(folder / f"{torn.partition('-')[0]}-000005.part")
+    (part / "learner" / "value").write_text("")
+    again = Trainer(folder)
+    again.steps(8, best=(1,) if torn[0] == "c" else (5,))
+    assert not part.exists()
+    assert without_timings(folder) == whole
+    again.run.take_best()
+    assert again.learner.value == value_after(1 if torn[0] == "c" else 5)
+
+
+@pytest.mark.parametrize("fault", ["save", "rename"])
+def test_the_old_best_stays_until_the_new_one_is_there(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(tmp_path, every=100)
+    target = {"save": trainer.learner, "rename": Path}[fault]
+    trainer.steps(4, best=(1,))
+    before = bests(tmp_path)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(target, fault, full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.steps(8, best=(5,))
+    monkeypatch.undo()
+    assert bests(tmp_path) == [*before, "best-000006.part"]
+
+
+def test_a_stop_is_final_and_has_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+    assert Trainer(tmp_path).steps(8, last=3) == [0, 1, 2, 3]
+    assert checkpoints(tmp_path) == ["checkpoint-000004"]
+    again = Trainer(tmp_path)
+    assert again.steps(8) == []
+    assert again.learner.value == value_after(3)
+    assert len(without_timings(tmp_path)) == 4
+
+
+def test_so_many_checkpoints_are_kept_as_were_asked_for(tmp_path: Path) -> None:
+    Trainer(tmp_path, every=1, keep=3).steps(8, best=(1, 4))
+    assert checkpoints(tmp_path) == ["checkpoint-000006", "checkpoint-000007", "checkpoint-000008"]
+    # Of the best there is one, however many checkpoints there are.
+    assert bests(tmp_path) == ["best-000005"]
+    again = Trainer(tmp_path, every=1, keep=3)
+    assert again.steps(9) == [8]
+    assert again.learner.value == value_after(8)

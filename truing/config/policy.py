@@ -226,6 +226,8 @@ class Policy(Section):
     """Largest mean log-prob difference (nats) between engine and learner on the probe after a weight push."""
     checkpoint_every: Positive = 5
     """Steps between checkpoints; the last step always writes one."""
+    keep: Positive = 1
+    """Last checkpoints that stay while the stage runs."""
     max_failed: Share = 0.1
     """The job stops when a larger share of a batch's rewards has failed."""
 

@@ -26,6 +26,8 @@ class Passes(Section):
     """Looks without a lower held-out loss after which training stops; what is kept is the best look's model."""
     checkpoint_every: Positive = 50
     """Updates between checkpoints."""
+    keep: Positive = 1
+    """Last checkpoints that stay while the stage runs; the best one stays beside them."""
 
     @model_validator(mode="after")
     def _looks(self) -> "Passes":

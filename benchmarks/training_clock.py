@@ -1,0 +1,79 @@
+"""When actors are at work: every call notes its begin and its end. What no actor spends of a step, Ray and driver do.
+
+Small on purpose: the actors' processes import it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Interval = tuple[float, float]
+"""Begin and end on the machine's monotonic clock, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """A function of an actor that writes down when it ran."""
+
+    function: Callable[..., object]
+    log: str
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Run it."""
+        begun = time.monotonic()
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            with Path(self.log).open("a", encoding="utf-8") as file:
+                file.write(f"{begun} {time.monotonic()}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockedCall:
+    """A host's `call`, with the clock around what is called."""
+
+    host: Any
+    log: str
+
+    def remote(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
+        """As the host's own."""
+        return self.host.call.remote(Clocked(function, self.log), *args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockedHost:
+    """Stands for a host while its calls are timed."""
+
+    call: ClockedCall
+
+
+@contextmanager
+def clocked(groups: Sequence[Any], log: Path) -> Iterator[None]:
+    """A block in which all calls of these actor groups are noted in `log`."""
+    kept = [(group, group._hosts) for group in groups]
+    for group, hosts in kept:
+        group._hosts = [ClockedHost(ClockedCall(host, str(log))) for host in hosts]
+    try:
+        yield
+    finally:
+        for group, hosts in kept:
+            group._hosts = hosts
+
+
+def noted(log: Path) -> list[Interval]:
+    """What the actors wrote down."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return [(float(begun), float(ended)) for begun, ended in map(str.split, lines)]
+
+
+def busy(intervals: Sequence[Interval], begun: float, ended: float) -> float:
+    """Seconds between `begun` and `ended` in which at least one of the intervals runs."""
+    total, until = 0.0, begun
+    for start, stop in sorted(intervals):
+        fresh = min(stop, ended) - max(start, until)
+        if fresh > 0:
+            total, until = total + fresh, min(stop, ended)
+    return total

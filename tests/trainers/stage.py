@@ -1,0 +1,107 @@
+"""All roles of reinforcement learning in this process: real learners, critic and reference; an engine without vLLM."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from actors.critic import Critic
+from actors.policy import Policy
+from actors.reference import Reference
+from actors.rollout import Probe, Weights
+from actors.scoring import Part, RewardGraph, pattern_scores
+from tests.actors.examples import LEARNER, SCORER, Here, alone, plain_logits, plain_logprobs, plain_model
+from trainers import grpo, ppo, reinforce, rloo
+from trainers.rollouts import Sampler
+from trainers.run import Run
+from truing.algorithms.kl import AdaptiveKl
+from truing.config.policy import Policy as Settings
+from truing.config.policy import Ppo, Reinforce
+from truing.data.chat import load_tokenizer, prompt_tokens
+from truing.data.stream import PromptStream
+from truing.records import Rollout, derived_seed
+
+TRAINERS = {"rloo": rloo.train, "grpo": grpo.train, "reinforce": reinforce.train, "ppo": ppo.train}
+QUESTIONS = {"a": "Why?", "b": "Who is it?", "c": "Count to two."}
+
+
+class Killed(Exception):  # noqa: N818 - what happened to the process
+    """The end of a process, in the middle of a step."""
+
+
+class Writer:
+    """A rollout engine on transformers alone: one token after another, from the weights that were pushed."""
+
+    def __init__(self, folder: str, length: int) -> None:
+        self._engine = self
+        self._model, self._tokenizer, self._length = plain_model(folder), load_tokenizer(folder), length
+        self._prompts = {key: prompt_tokens(self._tokenizer, text) for key, text in QUESTIONS.items()}
+        self.version = 0
+
+    def complete(self, asked: Sequence[tuple[str, int]], *, seed: int, step: int) -> list[Rollout]:
+        return [self._one(key, derived_seed(seed, step, key, number)) for key, number in asked]
+
+    def _one(self, key: str, seed: int) -> Rollout:
+        draw, tokens = torch.Generator().manual_seed(seed), list[int]()
+        logprobs: list[float] = []
+        while len(tokens) < self._length:
+            logp = plain_logits(self._model, self._prompts[key], [*tokens, 0])[-1].log_softmax(-1)
+            token = int(torch.multinomial(logp.exp(), 1, generator=draw))
+            tokens.append(token)
+            logprobs.append(float(logp[token]))
+        text = self._tokenizer.decode(tokens)
+        return Rollout(key, QUESTIONS[key], self._prompts[key], tokens, logprobs, text, True, self.version)
+
+    def load_weights(self, weights: Weights, *, version: int, expected: int) -> int:
+        named = {name: torch.from_numpy(bits.copy()).view(torch.bfloat16).float() for name, bits in weights.items()}
+        missing, unexpected = self._model.load_state_dict(named, strict=False)
+        assert not unexpected
+        assert set(missing) <= {"lm_head.weight"}, "tied to the embedding, and nothing else may be missing"
+        self.version = version
+        return expected
+
+    def sequence_logprobs(self, prompt: list[int], response: list[int]) -> list[float]:
+        return plain_logprobs(self._model, prompt, response)
+
+
+def reinforced(
+    tiny: str, folder: Path, algorithm: dict[str, Any], *, kill_in: int | None = None, every: int = 1, **options: Any
+) -> Policy:
+    """Five steps of reinforcement learning; the process is killed in `kill_in`, after its figures are written.
+
+    Three prompts, two a step: the stream's epochs end inside steps 1 and 4, and with step 2. Every role is made anew.
+    """
+    learner = LEARNER.model_dump()
+    if algorithm["kind"] in ("ppo", "reinforce"):
+        algorithm = algorithm | {"critic": learner}
+    settings = Settings.model_validate({
+        "algorithm": {"completions": 2} | algorithm, "rewards": [{"kind": "pattern", "pattern": "[a-z]"}],
+        "steps": 5, "prompts": 2, "learner": learner, "probe_tolerance": 1.0,
+        "kl": {"coefficient": 0.1, "controller": "adaptive", "target": 1e-4},
+    } | options)  # fmt: skip
+    policy = Policy(tiny, LEARNER, 1.0, alone())
+    critic = Critic(tiny, LEARNER, alone()) if isinstance(settings.algorithm, Ppo | Reinforce) else None
+    references = Here(Reference(tiny, SCORER, "float32", 1.0))
+    roles: Any = SimpleNamespace(
+        engines=Here(Writer(tiny, 4)), policy=Here(policy), critic=critic and Here(critic), references=references,
+        graph=RewardGraph([Part("letters", 1.0, references, pattern_scores, {"pattern": "[a-z]"})]),  # pyright: ignore[reportArgumentType]
+        probe=Probe([3, 20, 30], [40, 50]),
+    )  # fmt: skip
+    sampler = Sampler(roles, PromptStream(list(QUESTIONS), 0), settings, seed=1, texts=("A text.", "And another one."))
+    kl = AdaptiveKl(settings.kl.coefficient, settings.kl.target)
+    groups: dict[str, Any] = {"policy": roles.policy} | ({"critic": roles.critic} if critic else {})
+    run = Run(folder, every=every, groups=groups, state={"sampler": sampler, "kl": kl}, on_step=killer(kill_in))
+    TRAINERS[settings.algorithm.kind](run, roles, sampler, kl, settings)
+    return policy
+
+
+def killer(kill_in: int | None) -> Callable[[dict[str, Any]], None]:
+    """What ends the process when the figures of a step are written, before its checkpoint is."""
+
+    def on_step(row: dict[str, Any]) -> None:
+        if row["step"] == kill_in:
+            raise Killed
+
+    return on_step
