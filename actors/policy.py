@@ -2,19 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from actors.adapters import merged, trainable
-from actors.forward import Floats, joined, per_token, rollout_tree, rows_of
-from actors.learner import Learner, Seat
-from actors.networks import TokenLogprobs, load_causal, save_model
+from actors.adapters import merged
+from actors.forward import Floats, joined, rollout_tree, rows_of
+from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
 from truing.algorithms.losses import importance_weights, negative_log_likelihood
-from truing.config.roles import Learner as LearnerSettings
 from truing.data.batches import Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
 from truing.records import Rollout
@@ -71,22 +68,12 @@ class Credited:
     advantages: Floats
 
 
-class Policy:
+class Policy(LanguageLearner):
     """Log-probs, updates, weights and checkpoints of one rank."""
-
-    def __init__(self, folder: str, settings: LearnerSettings, temperature: float, seat: Seat) -> None:
-        self._folder = folder
-        self._network = TokenLogprobs(trainable(load_causal(folder), settings), temperature)
-        self._learner = Learner(self._network, settings, seat)
 
     def logprobs(self, groups: Sequence[Sequence[Rollout]]) -> list[list[Floats]]:
         """Log-probs of each response token under the current weights, by prompt and completion."""
-        return self._logprobs([rollout_tree(group) for group in groups])
-
-    def _logprobs(self, trees: Sequence[Tree]) -> list[list[Floats]]:
-        learner = self._learner
-        budget = learner.settings.token_budget
-        return per_token(lambda batch: self._network(batch)[0], trees, budget, learner.autocast(), learner.rounds)
+        return self.read([rollout_tree(group) for group in groups])
 
     def update(
         self,
@@ -135,13 +122,13 @@ class Policy:
         importance_cap: float,
         pretraining: Pretraining | None,
     ) -> UpdateStats:
-        budget = self._learner.settings.token_budget
+        budget = self.learner.settings.token_budget
         rows = [group[part] for group in groups for part in rows_of(_tree(group), budget)]
         figures: list[tuple[float, float]] = []
 
         def micro_loss(chosen: list[int]) -> Tensor:
             items = [item for at in chosen for item in rows[at]]
-            logprobs, entropy = self._network(collate([_tree(rows[at]) for at in chosen]))
+            logprobs, entropy = self.network(collate([_tree(rows[at]) for at in chosen]))
             old, reference, advantages, sampled = (
                 joined(column, logprobs.device)
                 for column in zip(*((i.old, i.reference, i.advantages, i.rollout.logprobs) for i in items), strict=True)
@@ -157,8 +144,8 @@ class Policy:
         losses = [lambda b=batch: micro_loss(b) for batch in batches]
         if pretraining is not None:
             losses += self._remembering(pretraining, tokens)
-        mean_loss, norm = self._learner.step(losses, tokens)
-        total = self._learner.total
+        mean_loss, norm = self.learner.step(losses, tokens)
+        total = self.learner.total
         everywhere = max(total(tokens), 1.0)
         entropy, ratio = (total(sum(column)) for column in zip(*figures, (0.0, 0.0), strict=True))
         return UpdateStats(mean_loss, norm, entropy / everywhere, ratio / everywhere, total(gap) / everywhere)
@@ -166,50 +153,36 @@ class Policy:
     def _remembering(self, mix: Pretraining, tokens: int) -> list[Callable[[], Tensor]]:
         """γ times the language-modelling loss a token of this rank's texts, scaled for a learner that divides by the
         response tokens (Ouyang et al., arXiv 2203.02155, eq. 2, last term)."""
-        learner = self._learner
+        learner = self.learner
         mine = mix.texts[learner.seat.rank :: learner.seat.world]
-        tokenizer = load_tokenizer(self._folder)
+        tokenizer = load_tokenizer(self.folder)
         ids = [tokenizer.encode(text)[: mix.length + 1] for text in mine]
         trees = [Tree(one[:1], (one[1:],)) for one in ids if len(one) > 1]
         scale = mix.weight * learner.total(tokens) / max(learner.total(sum(tree.tokens for tree in trees)), 1.0)
 
         def lm_loss(chosen: list[int]) -> Tensor:
-            return scale * negative_log_likelihood(self._network(collate([trees[i] for i in chosen]))[0])
+            return scale * negative_log_likelihood(self.network(collate([trees[i] for i in chosen]))[0])
 
         batches = micro_batches([len(tree) for tree in trees], learner.settings.token_budget)
         return [lambda b=batch: lm_loss(b) for batch in batches]
 
     def weights(self) -> tuple[Weights, int]:
         """Parameters as bfloat16 bits, adapters merged in, and their checksum. Every rank is asked; rank 0 has an answer."""
-        with self._learner.whole():
-            if self._learner.seat.rank:
+        with self.learner.whole():
+            if self.learner.seat.rank:
                 return {}, 0
             bits = {
                 name: parameter.to(torch.bfloat16).view(torch.int16).cpu().numpy()
-                for name, parameter in merged(self._network.model).items()
+                for name, parameter in merged(self.network.model).items()
             }
         return bits, checksum(bits)
 
     def probe(self, probe: Probe) -> list[float]:
         """Log-probs of the probe's response at temperature 1, to be compared with the engines'."""
-        temperature, self._network.temperature = self._network.temperature, 1.0
-        found = self._logprobs([Tree(probe.prompt, (probe.response,))])[0][0]
-        self._network.temperature = temperature
+        temperature, self.network.temperature = self.network.temperature, 1.0
+        found = self.read([Tree(probe.prompt, (probe.response,))])[0][0]
+        self.network.temperature = temperature
         return found.tolist()
-
-    def save(self, folder: Path) -> None:
-        """This rank's part of a checkpoint."""
-        self._learner.save(folder)
-
-    def load(self, folder: Path) -> None:
-        """Take up a checkpoint."""
-        self._learner.load(folder)
-
-    def export(self, folder: Path) -> None:
-        """Write a plain Hugging Face folder (rank 0), in bfloat16, as the engines had it."""
-        with self._learner.whole():
-            if self._learner.seat.rank == 0:
-                save_model(self._network.model, merged(self._network.model), torch.bfloat16, self._folder, folder)
 
 
 def _tree(items: Sequence[Credited]) -> Tree:

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from actors.adapters import merged, trainable
-from actors.forward import per_token
-from actors.learner import Learner, Seat
-from actors.networks import TokenLogprobs, load_causal, save_model
+from actors.language import LanguageLearner
+from actors.learner import Seat
 from actors.reference import Reference
 from truing.config.roles import Learner as LearnerSettings
 from truing.data.answers import answer_tree
@@ -37,7 +34,7 @@ class ReferenceReader:
         return [[float(tokens.sum()) for tokens in tree] for tree in self.reference.read(trees)]
 
 
-class PreferenceLearner:
+class PreferenceLearner(LanguageLearner):
     """One rank. It holds the tokenised responses and the reference's log-probs; the driver names prompts by position."""
 
     def __init__(
@@ -49,11 +46,10 @@ class PreferenceLearner:
         settings: LearnerSettings,
         seat: Seat,
     ) -> None:
+        super().__init__(folder, settings, 1.0, seat)
         tokenizer = load_tokenizer(folder)
-        self._folder, self._comparisons, self._reference = folder, comparisons, reference
+        self._comparisons, self._reference = comparisons, reference
         self._trees = [answer_tree(tokenizer, one.prompt, one.responses, context) for one in comparisons]
-        self._network = TokenLogprobs(trainable(load_causal(folder), settings), 1.0)
-        self._learner = Learner(self._network, settings, seat)
 
     def update(self, positions: Sequence[int], *, loss: PreferenceLoss) -> list[tuple[float, float]]:
         """One optimizer update on the comparisons of these prompts; returns [(loss, gradient norm)]."""
@@ -61,7 +57,7 @@ class PreferenceLearner:
         def micro_loss(chosen: list[int]) -> Tensor:
             at = [positions[i] for i in chosen]
             trees = [self._trees[i] for i in at]
-            logprobs, _ = self._network(collate(trees))
+            logprobs, _ = self.network(collate(trees))
             ratios = response_sums(logprobs, trees) - torch.tensor(
                 [one for i in at for one in self._reference[i]], device=logprobs.device
             )
@@ -70,34 +66,17 @@ class PreferenceLearner:
             p = torch.tensor([one.p for one in judged], device=h.device)
             return loss(h, p, torch.tensor([one.weight for one in judged], device=h.device))
 
-        batches = micro_batches([len(self._trees[i]) for i in positions], self._learner.settings.token_budget)
+        batches = micro_batches([len(self._trees[i]) for i in positions], self.learner.settings.token_budget)
         weight = sum(self._comparisons[i].weight for i in positions)
-        return [self._learner.step([lambda b=batch: micro_loss(b) for batch in batches], weight)]
+        return [self.learner.step([lambda b=batch: micro_loss(b) for batch in batches], weight)]
 
     def ratios(self, positions: Sequence[int]) -> list[list[float]]:
         """log π/π_ref of every response to these prompts, in nats: the implicit reward is β times this."""
-        learner = self._learner
-        trees = [self._trees[i] for i in positions]
-        budget = learner.settings.token_budget
-        read = per_token(lambda b: self._network(b)[0], trees, budget, learner.autocast(), learner.rounds)
+        read = self.read([self._trees[i] for i in positions])
         return [
             [float(tokens.sum()) - start for tokens, start in zip(tree, self._reference[i], strict=True)]
             for tree, i in zip(read, positions, strict=True)
         ]
-
-    def save(self, folder: Path) -> None:
-        """This rank's part of a checkpoint."""
-        self._learner.save(folder)
-
-    def load(self, folder: Path) -> None:
-        """Take up a checkpoint."""
-        self._learner.load(folder)
-
-    def export(self, folder: Path) -> None:
-        """Write a plain Hugging Face folder (rank 0), in bfloat16."""
-        with self._learner.whole():
-            if self._learner.seat.rank == 0:
-                save_model(self._network.model, merged(self._network.model), torch.bfloat16, self._folder, folder)
 
 
 def response_sums(logprobs: Tensor, trees: Sequence[Tree]) -> Tensor:

@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks.training_data import Figures, Task
 from benchmarks.training_rows import BENCHMARKS, COLUMNS, NOT_BY_ITSELF, Benchmark, Contender, Measured, Row
 from jobs.progress import console, print_table
+from jobs.worker_setup import end_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK = "MEASURED "
@@ -47,7 +48,8 @@ def environment() -> dict[str, str]:
 
 
 def contend(contender: Contender, task: Task) -> None:
-    """In a process of its own: do the work, print the figures."""
+    """In a process of its own, which ends when the one that started it does: do the work, print the figures."""
+    end_with_parent()
     work = getattr(importlib.import_module(f"benchmarks.{contender.module}"), contender.function)
     found: Figures = partial(work, **contender.options)(task)
     found["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--completions", type=int, default=usual.completions, help="completions of a prompt")
     parser.add_argument("--new-tokens", type=int, default=usual.new_tokens, help="longest completion")
     parser.add_argument("--zero", type=int, default=usual.zero_stage, choices=range(4), help="our learners' ZeRO stage")
+    parser.add_argument("--model", default=usual.model, help="`demo`, or a model's folder")
     parser.add_argument("--repeats", type=int, default=3, help="turns of every contender")
     parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), help="may be given more than once")
     parser.add_argument("--json", type=Path, default=Path("runs/benchmarks/training.json"), help="all figures")
@@ -159,7 +162,8 @@ def main() -> None:
     if given.steps < 2 or given.batch < 2 or given.pairs < 2:
         parser.error("give --steps, --batch and --pairs of 2 or more: an RL step's first is not counted")
     task = Task(
-        given.pairs, given.batch, given.steps, given.prompts, given.completions, given.new_tokens, given.zero
+        given.pairs, given.batch, given.steps, given.prompts, given.completions, given.new_tokens, given.zero,
+        given.model,
     )  # fmt: skip
     if given.profile:
         print(f"one update: {apart(PROFILE, task, shown=True)['seconds']:.2f} s under the profiler")

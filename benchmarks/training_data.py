@@ -1,6 +1,5 @@
 """What every contender of `benchmarks.training` is given: the same pairs, cut into the same tokens."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,17 +35,16 @@ class Task:
     new_tokens: int = 64
     zero_stage: int = 1
     """Of our learners."""
+    model: str = "demo"
+
+    @property
+    def folder(self) -> str:
+        """The model's."""
+        return model_folder(self.model)
 
 
 Figures = dict[str, float]
 """What a contender measured: `items` and `seconds`, and whatever else it has to say."""
-
-Work = Callable[[Task], Figures]
-
-
-def folder() -> str:
-    """The demo model's."""
-    return model_folder("demo")
 
 
 def pairs(count: int) -> list[Row]:
@@ -65,7 +63,7 @@ def tree(tokenizer: Tokenizer, row: Row, *, both: bool = True) -> Tree:
 
 def rollout_prompts(task: Task) -> list[str]:
     """The first distinct prompts that leave room for the new tokens."""
-    tokenizer, room = load_tokenizer(folder()), ROLLOUT_CONTEXT - task.new_tokens
+    tokenizer, room = load_tokenizer(task.folder), ROLLOUT_CONTEXT - task.new_tokens
     texts = dict.fromkeys(row["prompt"] for _, row in numbered_rows(str(SOURCE)))
     fitting = (text for text in texts if len(prompt_tokens(tokenizer, text)) <= room)
     return list(islice(fitting, task.prompts))

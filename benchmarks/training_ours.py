@@ -15,7 +15,7 @@ from actors.preference import PreferenceLearner, ReferenceReader
 from actors.reference import Reference
 from actors.reward_model import RewardLearner
 from actors.supervised import Shown, SupervisedLearner
-from benchmarks.training_data import CONTEXT, Figures, Task, folder, pairs, tree
+from benchmarks.training_data import CONTEXT, Figures, Task, pairs, tree
 from trainers.dpo import loss as dpo_loss
 from truing.algorithms.losses import negative_log_likelihood
 from truing.config.roles import Learner, Scorer
@@ -54,21 +54,21 @@ def comparisons(task: Task) -> list[Comparisons]:
 
 def reward(task: Task) -> Figures:
     """Pairs through `RewardLearner.update`."""
-    learner = RewardLearner(folder(), CONTEXT, comparisons(task), settings(task), seat())
+    learner = RewardLearner(task.folder, CONTEXT, comparisons(task), settings(task), seat())
     return {"items": task.pairs, "seconds": one_pass(learner.update, task)}
 
 
 def preference(task: Task) -> Figures:
     """Pairs through `PreferenceLearner.update`; `reference` are the seconds of the reference's one pass before it."""
     given = comparisons(task)
-    reader = ReferenceReader(Reference(folder(), Scorer(), "bfloat16", 1.0), folder(), CONTEXT)
+    reader = ReferenceReader(Reference(task.folder, Scorer(), "bfloat16", 1.0), task.folder, CONTEXT)
     begun = time.perf_counter()
     sums = reader.sums(given)
     reading = time.perf_counter() - begun
     # In a run the reference is an actor that has ended by now.
     del reader
     gc.collect()
-    learner = PreferenceLearner(folder(), CONTEXT, given, sums, settings(task), seat())
+    learner = PreferenceLearner(task.folder, CONTEXT, given, sums, settings(task), seat())
     loss = partial(dpo_loss, kind="dpo", beta=0.1, smoothing=0.0)
     spent = one_pass(lambda at: learner.update(at, loss=loss), task)
     return {"items": task.pairs, "seconds": spent, "reference": reading}
@@ -77,7 +77,7 @@ def preference(task: Task) -> Figures:
 def supervised_learner(task: Task) -> SupervisedLearner:
     """It learns the chosen responses."""
     shown = [Demonstration(str(i), row["prompt"], row["chosen"]) for i, row in enumerate(pairs(task.pairs))]
-    return SupervisedLearner(folder(), Shown(shown, (), CONTEXT), settings(task), seat())
+    return SupervisedLearner(task.folder, Shown(shown, (), CONTEXT), settings(task), seat())
 
 
 def supervised(task: Task) -> Figures:
@@ -89,14 +89,14 @@ def supervised(task: Task) -> Figures:
 
 def chosen_trees(task: Task) -> list[Tree]:
     """Prompts with their chosen responses."""
-    tokenizer = load_tokenizer(folder())
+    tokenizer = load_tokenizer(task.folder)
     return [tree(tokenizer, row, both=False) for row in pairs(task.pairs)]
 
 
 def bare(task: Task) -> Figures:
     """What `supervised` does, without DeepSpeed and without a learner: the texts are tokens before the clock starts."""
     torch.set_num_threads(settings(task).cpus)
-    network, trees, chosen = TokenLogprobs(load_causal(folder()), 1.0), chosen_trees(task), settings(task)
+    network, trees, chosen = TokenLogprobs(load_causal(task.folder), 1.0), chosen_trees(task), settings(task)
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
         parameters, lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=True

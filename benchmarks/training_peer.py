@@ -13,20 +13,18 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import TrainerCallback
-from trl import (
-    DPOConfig,
-    DPOTrainer,
-    GRPOConfig,
-    GRPOTrainer,
-    RewardConfig,
-    RewardTrainer,
-    RLOOConfig,
-    RLOOTrainer,
-    SFTConfig,
-    SFTTrainer,
-)
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.rloo_trainer import RLOOTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
-from benchmarks.training_data import CONTEXT, RULE, Figures, Task, folder, pairs, rollout_prompts, tree
+from benchmarks.training_data import CONTEXT, RULE, Figures, Task, pairs, rollout_prompts, tree
 from truing.algorithms.rules import pattern_share
 from truing.data.batches import Tree
 from truing.data.chat import load_tokenizer, prompt_tokens
@@ -39,7 +37,27 @@ BEST: dict[str, Any] = {
 }
 GROUPED: dict[str, Any] = BEST | {"train_sampling_strategy": "group_by_length", "remove_unused_columns": False}
 """The sampler looks for the column `length`, which TRL would have removed."""
-RL_TRAINERS: dict[str, Any] = {"rloo": (RLOOConfig, RLOOTrainer), "grpo": (GRPOConfig, GRPOTrainer)}
+
+
+class TimedDpo(DPOTrainer):
+    """Notes how long it read the reference."""
+
+    reading = 0.0
+
+    def _precompute_ref_logps(self, *args: Any, **kwargs: Any) -> Any:
+        begun = time.perf_counter()
+        found = super()._precompute_ref_logps(*args, **kwargs)
+        self.reading += time.perf_counter() - begun
+        return found
+
+
+TRAINERS: dict[str, Any] = {
+    "reward": (RewardConfig, RewardTrainer),
+    "dpo": (DPOConfig, TimedDpo),
+    "sft": (SFTConfig, SFTTrainer),
+    "rloo": (RLOOConfig, RLOOTrainer),
+    "grpo": (GRPOConfig, GRPOTrainer),
+}
 
 
 class Clock(TrainerCallback):
@@ -75,7 +93,7 @@ def common(task: Task, scratch: str, micro_batch: int) -> dict[str, Any]:
 
 def trees(task: Task, *, both: bool = True) -> list[Tree]:
     """The very tokens that our learners read."""
-    tokenizer = load_tokenizer(folder())
+    tokenizer = load_tokenizer(task.folder)
     return [tree(tokenizer, row, both=both) for row in pairs(task.pairs)]
 
 
@@ -88,9 +106,10 @@ def reward(task: Task, *, best: bool, micro_batch: int) -> Figures:
     lengths = [max(map(len, row.values())) for row in rows]
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = RewardTrainer(
-            model=folder(),
-            args=RewardConfig(**common(task, scratch, micro_batch) | (GROUPED if best else {})),
+        config, kind = TRAINERS["reward"]
+        trainer = kind(
+            model=task.folder,
+            args=config(**common(task, scratch, micro_batch) | (GROUPED if best else {})),
             train_dataset=Dataset.from_list(rows).add_column("length", lengths),
             callbacks=[clock],
         )
@@ -99,24 +118,12 @@ def reward(task: Task, *, best: bool, micro_batch: int) -> Figures:
     return {"items": len(rows), "seconds": clock.seconds}
 
 
-class TimedDpo(DPOTrainer):
-    """Notes how long it read the reference."""
-
-    reading = 0.0
-
-    def _precompute_ref_logps(self, *args: Any, **kwargs: Any) -> Any:
-        begun = time.perf_counter()
-        found = super()._precompute_ref_logps(*args, **kwargs)
-        self.reading += time.perf_counter() - begun
-        return found
-
-
 def preference(task: Task, *, best: bool, micro_batch: int) -> Figures:
     """Pairs through DPOTrainer; `reference` are the seconds of the pass before training, where there is one.
 
     It tokenises by itself: it is given the chat as text, which comes to the same tokens.
     """
-    tokenizer = load_tokenizer(folder())
+    tokenizer = load_tokenizer(task.folder)
     rows = [
         {
             "prompt": tokenizer.decode(one.prompt),
@@ -130,9 +137,10 @@ def preference(task: Task, *, best: bool, micro_batch: int) -> Figures:
     # The pass over the reference fills the memory of its micro-batch too: it is the same as in training.
     tuned = GROUPED | {"precompute_ref_log_probs": True} if best else {}
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = TimedDpo(
-            model=folder(),
-            args=DPOConfig(**common(task, scratch, micro_batch) | tuned),
+        config, kind = TRAINERS["dpo"]
+        trainer = kind(
+            model=task.folder,
+            args=config(**common(task, scratch, micro_batch) | tuned),
             train_dataset=Dataset.from_list(rows),
             callbacks=[clock],
         )
@@ -159,9 +167,10 @@ def supervised(task: Task, *, best: bool, micro_batch: int, packed: bool = False
         given |= {"gradient_accumulation_steps": rows_packed}
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
-            model=folder(),
-            args=SFTConfig(**given | {"output_dir": scratch}),
+        config, kind = TRAINERS["sft"]
+        trainer = kind(
+            model=task.folder,
+            args=config(**given | {"output_dir": scratch}),
             train_dataset=Dataset.from_list(rows),
             callbacks=[clock],
         )
@@ -173,7 +182,7 @@ def supervised(task: Task, *, best: bool, micro_batch: int, packed: bool = False
 
 def steps(task: Task, algorithm: str, *, best: bool, micro_batch: int) -> Figures:
     """Median seconds of a step of RLOOTrainer or GRPOTrainer, the first left out. It cannot use vLLM on a CPU."""
-    tokenizer = load_tokenizer(folder())
+    tokenizer = load_tokenizer(task.folder)
     rows = [{"prompt": tokenizer.decode(prompt_tokens(tokenizer, text))} for text in rollout_prompts(task)]
     drawn: list[int] = []
 
@@ -182,13 +191,13 @@ def steps(task: Task, algorithm: str, *, best: bool, micro_batch: int) -> Figure
         return [pattern_share(text, RULE) for text in completions]
 
     whole = Task(batch=task.prompts * task.completions)
-    config, kind = RL_TRAINERS[algorithm]
+    config, kind = TRAINERS[algorithm]
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
         given = common(whole, scratch, micro_batch) | {"num_train_epochs": task.steps, "max_steps": task.steps}
         given |= {"num_generations": task.completions, "max_completion_length": task.new_tokens, "beta": 0.05}
         trainer = kind(
-            model=folder(),
+            model=task.folder,
             reward_funcs=rule,
             args=config(**given | (BEST if best else {})),
             train_dataset=Dataset.from_list(rows),

@@ -8,7 +8,7 @@ from statistics import median
 
 from actors.group import ActorGroup
 from benchmarks.training_clock import Interval, busy, clocked, noted
-from benchmarks.training_data import ROLLOUT_CONTEXT, RULE, Figures, Task, folder, rollout_prompts
+from benchmarks.training_data import ROLLOUT_CONTEXT, RULE, Figures, Task, rollout_prompts
 from benchmarks.training_ours import settings
 from jobs.cluster import connect, session
 from jobs.policy import TRAINERS, controller
@@ -59,7 +59,7 @@ def steps(task: Task, algorithm: str) -> Figures:
     with tempfile.TemporaryDirectory() as scratch, session(study):
         connect(study)
         model = Model(context=ROLLOUT_CONTEXT)
-        roles = Roles(chosen, model, {}, Cluster(), Folders(folder(), ""), prompts)
+        roles = Roles(chosen, model, {}, Cluster(), Folders(task.folder, ""), prompts)
         log, run = Path(scratch) / "calls", MarkedRun(Path(scratch) / "run", every=task.steps, groups={}, state={})
         try:
             stream = PromptStream([prompt.id for prompt in prompts], 0)

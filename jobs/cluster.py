@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from truing.config.labeling import Cascade, EngineLabeler, Ensemble, Labeler
-from truing.config.policy import AiScorePart, CombinedPart, Ppo, Reinforce, RewardModelPart
-from truing.config.roles import Engine
+from truing.config.policy import AiScorePart, CombinedPart, Policy, Ppo, Reinforce, RewardModelPart
+from truing.config.roles import Engine, Learner, Scorer
 from truing.config.study import Study
 from truing.errors import ShortOfResources
 
@@ -84,37 +84,59 @@ def _silent() -> Iterator[None]:
         os.close(kept)
 
 
-def demands(study: Study) -> list[tuple[str, int, float, float]]:
+Role = tuple[str, int, float, float]
+
+
+def demands(study: Study) -> list[Role]:
     """(configuration key, actors, CPUs each, GPUs each) of every role of a study."""
     found = [("sample.engine", study.sample.engine)] if study.sample else []
     found += _labeler_engines("labeler", study.labeler)
-    roles: list[tuple[str, int, float, float]] = [(key, e.count, e.cpus, e.gpus) for key, e in found]
-    for key, section in (("sft", study.sft), ("reward_model", study.reward_model), ("dpo", study.dpo)):
-        if section is not None:
-            learner = section.learner
-            roles.append((f"{key}.learner", learner.ranks, learner.cpus, learner.gpus))
-    if study.dpo:
-        reference = study.dpo.reference
-        roles.append(("dpo.reference", reference.count, reference.cpus, reference.gpus))
+    roles = [_role(key, engine) for key, engine in found] + _trainers(study)
     if study.policy:
-        policy = study.policy
-        roles.append(("policy.engine", policy.engine.count, policy.engine.cpus, policy.engine.gpus))
-        roles.append(("policy.learner", policy.learner.ranks, policy.learner.cpus, policy.learner.gpus))
-        roles.append(("policy.reference", policy.reference.count, policy.reference.cpus, policy.reference.gpus))
-        if isinstance(policy.algorithm, Ppo | Reinforce):
-            critic = policy.algorithm.critic
-            roles.append(("policy.algorithm.critic", critic.ranks, critic.cpus, critic.gpus))
-        for i, part in enumerate(policy.rewards):
-            if isinstance(part, RewardModelPart | CombinedPart):
-                roles.append((f"policy.rewards.{i}.scorer", part.scorer.count, part.scorer.cpus, part.scorer.gpus))
-            if isinstance(part, AiScorePart):
-                key = f"policy.rewards.{i}.labeler"
-                found = _labeler_engines(key, part.labeler or study.labeler)
-                roles += [(each, e.count, e.cpus, e.gpus) for each, e in found]
+        roles += _policy(study, study.policy)
     if study.evaluate:
-        engine = study.evaluate.engine
-        roles.append(("evaluate.engine", engine.count, engine.cpus, engine.gpus))
+        roles.append(_role("evaluate.engine", study.evaluate.engine))
     return roles
+
+
+def _role(key: str, actors: Engine | Learner | Scorer) -> Role:
+    return key, actors.ranks if isinstance(actors, Learner) else actors.count, actors.cpus, actors.gpus
+
+
+def _trainers(study: Study) -> list[Role]:
+    """Roles of the trainers that learn from what is stored, and of rejection sampling."""
+    found: list[tuple[str, Engine | Learner | Scorer]] = []
+    if study.sft:
+        found.append(("sft.learner", study.sft.learner))
+        if study.sft.generate:
+            found.append(("sft.generate.engine", study.sft.generate.engine))
+    if study.reward_model:
+        found.append(("reward_model.learner", study.reward_model.learner))
+    if study.dpo:
+        found += [("dpo.learner", study.dpo.learner), ("dpo.reference", study.dpo.reference)]
+    if one := study.rejection:
+        found += [
+            ("rejection.engine", one.engine),
+            ("rejection.scorer", one.scorer),
+            ("rejection.learner", one.learner),
+        ]
+    return [_role(key, actors) for key, actors in found]
+
+
+def _policy(study: Study, policy: Policy) -> list[Role]:
+    found: list[tuple[str, Engine | Learner | Scorer]] = [
+        ("policy.engine", policy.engine),
+        ("policy.learner", policy.learner),
+        ("policy.reference", policy.reference),
+    ]
+    if isinstance(policy.algorithm, Ppo | Reinforce):
+        found.append(("policy.algorithm.critic", policy.algorithm.critic))
+    for i, part in enumerate(policy.rewards):
+        if isinstance(part, RewardModelPart | CombinedPart):
+            found.append((f"policy.rewards.{i}.scorer", part.scorer))
+        if isinstance(part, AiScorePart):
+            found += _labeler_engines(f"policy.rewards.{i}.labeler", part.labeler or study.labeler)
+    return [_role(key, actors) for key, actors in found]
 
 
 def _labeler_engines(key: str, labeler: Labeler) -> list[tuple[str, Engine]]:

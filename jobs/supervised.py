@@ -135,7 +135,7 @@ def _show(report: dict[str, Any]) -> None:
     for test, before in report["before"].items():
         after = report["after"][test]
         rows += [
-            (test, title, before["n"], _shown(before[name]), _shown(after[name]))
+            (test, title, _count(before, name), _shown(before[name]), _shown(after[name]))
             for name, title in figures.items()
             if name in before
         ]
@@ -146,6 +146,14 @@ def _show(report: dict[str, Any]) -> None:
                 rows.append((test, title, one["prompts"], _shown(one[name]), _shown(two[name])))
     note = f"{report['training']} demonstrations; 95 % intervals over items; accuracy by rank classification"
     print_table("Supervised fine-tuning", ("test", "figure", "n", "before", "after"), rows, note)
+
+
+def _count(tested: dict[str, Any], name: str) -> int:
+    """Items behind a figure: all of the test, or those that an interval was made from."""
+    figure = tested[name]
+    if isinstance(figure, float):
+        return tested["n"]
+    return figure["n"] if isinstance(figure, dict) else figure.n
 
 
 def _shown(figure: "Interval | dict[str, float] | float") -> str:

@@ -32,7 +32,11 @@ def context(study: Study, tmp_path: Path) -> Context:
 
 
 def test_there_are_recipes():
-    assert {"demo.yaml", "smoke/demo.yaml", "smoke/learn.yaml", "smoke/ppo.yaml"} <= {named(path) for path in CONFIGS}
+    there = {named(path) for path in CONFIGS}
+    assert {"demo.yaml", "smoke/demo.yaml", "smoke/learn.yaml"} <= there
+    # Every trainer's recipe has a small one beside it, which the tests run.
+    trainers = ("sft", "paft", "reward_model", "dpo", "ppo", "grpo", "reinforce", "rejection", "rounds")
+    assert {f"{where}{name}.yaml" for name in trainers for where in ("", "smoke/")} <= there
 
 
 def test_it_begins_with_what_it_is_for(request: pytest.FixtureRequest):
@@ -51,11 +55,13 @@ def test_prompts_are_left_to_train_on(context: Context):
     assert all(prompt.split == "id" for prompt in context.training)
     if policy is not None:
         assert len(context.training) >= policy.prompts, "a batch would hold one prompt twice"
+    if context.study.rejection is not None:
+        assert len(context.training) >= context.study.rejection.batch
 
 
 def test_pairs_and_templates_are_there(context: Context):
     label, surveyed = context.study.label, context.survey
-    assert surveyed.pairs
+    assert surveyed.pairs or not label.marked.path
     asked = askings([label.templates], [label.style], label.criteria, surveyed.domains)
     assert all(set(asking.templates) == set(surveyed.domains) for asking in asked.values())
     if context.study.agreement is not None:

@@ -180,14 +180,14 @@ def test_a_response_does_not_see_its_siblings(
             np.testing.assert_array_equal(one, two)
 
 
-def test_no_gradient_reaches_a_sibling(scalar: ScalarHead) -> None:
-    # Tokens 100 and 101 are in the second response alone, 50 and 51 in the first, 7 in the prompt.
+@pytest.mark.parametrize(("response", "own", "siblings"), [(0, [50, 51], [100, 101]), (1, [100, 101], [50, 51])])
+def test_no_gradient_reaches_a_sibling(scalar: ScalarHead, response: int, own: list[int], siblings: list[int]) -> None:
     batch = collate([Tree([7], ([50, 51], [100, 101]))])
     scalar.zero_grad()
-    scalar.rewards(batch)[0].backward()
+    scalar.rewards(batch)[response].backward()
     (pull,) = [p.grad for name, p in scalar.named_parameters() if name == "body.embed_tokens.weight"]
-    assert pull[[7, 50, 51]].abs().amax(-1).gt(0).all()
-    assert not pull[[100, 101]].any()
+    assert pull[[7, *own]].abs().amax(-1).gt(0).all()
+    assert not pull[siblings].any()
 
 
 # --- rows and shapes --------------------------------------------------------------------------------------------------

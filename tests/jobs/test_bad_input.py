@@ -41,6 +41,13 @@ def one_line(done: Outcome, code: int) -> str:
         ("policy.steps=0", "policy.steps: input should be greater than 0, got 0"),
         ("policy.learner.learning_rate=.nan", "policy.learner.learning_rate: input should be a finite number"),
         ("policy.rewards.0.pattern='['", "policy.rewards.0.pattern.pattern: is not a regular expression ("),
+        (
+            "policy.learner.offload=true",
+            "policy.learner: offload moves a GPU's state to the host, and gpus is 0: leave",
+        ),
+        ("reward_model.patience=3", "reward_model: patience counts looks at the held-out data: set evaluate_every too"),
+        ("label.marked.train_share=0.5", "label.marked.train_share: there is no such key; "),
+        ("reward_model.label_weight=0.5", "reward_model.label_weight: there is no such key; "),
         ("name=../elsewhere", "name: string should match pattern"),
     ],
 )
@@ -98,10 +105,56 @@ def test_a_pair_without_its_prompt(cli: Call, small: list[str], tmp_path: Path):
     )
 
 
-def test_preferences_that_are_not_there(cli: Call, small: list[str], tmp_path: Path):
-    done = cli("train", str(LEARN), *small, f"storage={tmp_path}", "reward_model.batch=8")
-    expected = f"{tmp_path}/learn: holds no preferences to train on; run `truing label` with this configuration first"
-    assert one_line(done, 2) == expected
+@pytest.mark.parametrize("stage", ["reward_model", "dpo"])
+def test_preferences_that_are_not_there(cli: Call, small: list[str], tmp_path: Path, stage: str):
+    done = cli("train", str(LEARN), *small, f"storage={tmp_path}", f"{stage}.batch=8")
+    assert one_line(done, 2) == (
+        f"{stage}: {tmp_path}/learn holds no preferences to train on; run `truing label` with this configuration first,"
+        f" or name a set of human labels in {stage}.data"
+    )
+
+
+def people(folder: Path) -> Path:
+    rows = [{"prompt": f"Why {i}?", "chosen": "So.", "rejected": "Because."} for i in range(10)]
+    return write_lines(folder / "people.jsonl", rows)
+
+
+@pytest.mark.parametrize("stage", ["reward_model", "dpo"])
+def test_a_source_that_is_not_there(cli: Call, small: list[str], tmp_path: Path, stage: str):
+    given = f"{stage}={{data: [{{path: {people(tmp_path)}, name: people}}], sources: {{peple: {{weight: 2}}}}}}"
+    assert one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}", given), 2) == (
+        f"{stage}.sources names 'peple' and no preference is of that source; there are people"
+    )
+
+
+@pytest.mark.parametrize("stage", ["reward_model", "dpo"])
+def test_fewer_prompts_than_a_batch(cli: Call, small: list[str], tmp_path: Path, stage: str):
+    given = f"{stage}={{data: [{{path: {people(tmp_path)}, name: people}}], batch: 16}}"
+    # A tenth of ten is tested.
+    assert one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}", given), 2) == (
+        f"{stage}: 9 training prompts for a batch of 16; label more pairs"
+    )
+
+
+def test_demonstrations_of_which_none_is_left(cli: Call, small: list[str], tmp_path: Path):
+    path = write_lines(tmp_path / "d.jsonl", [{"prompt": f"Why {i}?", "answer": "So."} for i in range(4)])
+    given = f"sft={{data: [{{path: {path}}}], holdout: 1.0}}"
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}", given), 2)
+    assert line == (
+        "a held-out share of 1.0 of 4 demonstrations: none is left to train on; give more demonstrations or another share"
+    )
+
+
+def test_rounds_that_train_no_policy(cli: Call, small: list[str], tmp_path: Path):
+    line = one_line(cli("pipeline", str(LEARN), *small, f"storage={tmp_path}", "policy=null", "rounds=2"), 2)
+    assert line == ("rounds: each begins from the policy of the one before; add a policy, rejection or dpo section")
+
+
+def test_a_reward_model_that_nobody_trains(cli: Call, small: list[str], tmp_path: Path):
+    given = "policy.rewards=[{kind: reward_model}]"
+    assert one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}", given), 2) == (
+        "the reward graph has a reward_model part and none is trained; add a reward_model section, or give its path"
+    )
 
 
 # --- models ------------------------------------------------------------------------------------------
@@ -190,6 +243,18 @@ def test_more_ranks_than_the_machine_has_cpus(cli: Call, small: list[str], tmp_p
         (
             "policy.learner.gpus=1",
             "policy.learner: asks for 1 x 1 = 1 GPUs and the cluster has 0 (1 short); 0 of them fit, or lower policy.learner.gpus",
+        ),
+        (
+            "rejection={learner: {ranks: 3}}",
+            "rejection.learner: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
+        ),
+        (
+            "rejection={engine: {count: 3}}",
+            "rejection.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
+        ),
+        (
+            "sft={data: [{path: x}], generate: {engine: {cpus: 5}}}",
+            "sft.generate.engine: asks for 1 x 5 = 5 CPUs and the cluster has 4 (1 short); 0 of them fit",
         ),
         (
             # Engine, learner and reference, two CPUs each, no longer take turns.

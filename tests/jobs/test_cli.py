@@ -29,7 +29,7 @@ def test_help_is_printed_without_loading_what_is_heavy():
     code, modules = json.loads(done.stderr)
     assert not code
     assert not {"torch", "ray", "vllm", "pydantic", "deepspeed", "transformers", "numpy"} & set(modules)
-    for command in COMMANDS:
+    for command in (*COMMANDS, "plan", "serve"):
         assert command in done.stdout
 
 
@@ -55,6 +55,9 @@ def test_every_command_shows_what_it_would_do_and_does_nothing(cli: Call, comman
     # A long path is folded over lines.
     assert f"resultsgoto{storage}" in "".join(done.out.split())
     assert "policy.learner" in done.out
+    # What each role needs, and which one takes longest.
+    assert "Memory, GB" in done.out
+    assert "  bottleneck: " in done.out
     assert not storage.exists()
 
 

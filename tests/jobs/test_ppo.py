@@ -17,7 +17,7 @@ PPO = str(ROOT / "configs" / "smoke" / "ppo.yaml")
 def trained(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> Trained:
     """configs/smoke/ppo.yaml on the tiny model."""
     folder = tmp_path_factory.mktemp("ppo")
-    return Trained(truing(folder, "train", PPO, f"storage={folder}", *small).expect(0), folder / "ppo")
+    return Trained(truing(folder, "train", PPO, f"storage={folder}", *small).expect(0), folder / "smoke-ppo")
 
 
 def test_before_the_first_update_policy_and_start_policy_are_one(trained: Trained):
@@ -25,7 +25,7 @@ def test_before_the_first_update_policy_and_start_policy_are_one(trained: Traine
     assert first["kl"] == pytest.approx(0, abs=1e-6)
     # Of the first minibatch: the second one meets weights that the first has changed.
     assert first["ratio"] == pytest.approx(1, abs=1e-3)
-    assert first["logprob_gap"] < 1e-2
+    assert first["logprob_gap"] <= 1e-3
 
 
 def test_every_figure_is_finite(trained: Trained):

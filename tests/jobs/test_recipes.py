@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.conftest import QUESTIONS
 from tests.jobs.drive import ROOT, Command, Outcome, metrics, truing, write_lines
+from tests.trainers.stage import Writer
+from truing.algorithms.rules import pattern_share
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -47,8 +48,8 @@ def demonstrations(folder: Path) -> Path:
 
 
 def choices(folder: Path) -> Path:
-    """Two choices, of which the first is always right."""
-    rows = [{"goal": f"{a} {b}", "sol1": a, "sol2": b, "label": 0} for a in WORDS[:6] for b in WORDS[6:]]
+    """Two choices, of which the second is always right: a random model says the first."""
+    rows = [{"goal": f"{a} {b}", "sol1": a, "sol2": b, "label": 1} for a in WORDS[:6] for b in WORDS[6:]]
     return write_lines(folder / "questions.jsonl", rows)
 
 
@@ -144,7 +145,8 @@ def test_paft_is_tested_in_wordings_that_were_not_trained_on(recipe: Run):
     before, after = (report[when]["held out"]["unseen_prompts"] for when in ("before", "after"))
     # One in three of six prompts is for the test.
     assert (before["prompts"], after["prompts"]) == (2, 2)
-    # The first choice is always right, and the model has learned so, in whatever words it is asked.
+    # The second choice is always right, and the model has learned so, in whatever words it is asked.
+    assert before["mean"] < 0.5
     assert after["mean"] > 0.9
     assert after["worst"] > 0.9
     assert after["top"] == 1.0
@@ -209,6 +211,18 @@ def test_rejection_samples_and_learns_from_the_best(recipe: Run):
     assert losses[-1] < losses[0]
 
 
+def test_what_was_learned_from_the_best_is_answered_afterwards(recipe: Run, tiny: str):
+    def mean_reward(folder: str) -> float:
+        asked = [(key, number) for key in questions for number in range(16)]
+        answers = Writer(folder, length=12).complete(asked, seed=0, step=0)
+        return statistics.mean(pattern_share(answer.text, "[a-z]") for answer in answers)
+
+    questions = ("a", "b", "c")
+    before, after = mean_reward(tiny), mean_reward(str(recipe("rejection").folder / "rejection" / "model"))
+    # 48 answers each: the mean's standard error is about 0.02.
+    assert after > before + 0.05
+
+
 def test_the_second_round_goes_on_from_the_first(recipe: Run, tiny: str):
     import yaml
 
@@ -260,7 +274,5 @@ def killed(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> Recipe
 def test_a_batch_that_was_ahead_of_a_kill_is_not_drawn_again(recipe: Run, killed: Recipe):
     """The checkpoint has it as it was written: killed and gone on with equals uninterrupted, to the last bit."""
     assert killed.rows("policy") == recipe("grpo").rows("policy")
-    one, two = (
-        (run.folder / "policy/model/model.safetensors").read_bytes() for run in (recipe("grpo"), killed)
-    )
+    one, two = ((run.folder / "policy/model/model.safetensors").read_bytes() for run in (recipe("grpo"), killed))
     assert one == two

@@ -27,7 +27,7 @@ TRAINERS = {"rloo": rloo.train, "grpo": grpo.train, "reinforce": reinforce.train
 QUESTIONS = {"a": "Why?", "b": "Who is it?", "c": "Count to two."}
 
 
-class Killed(Exception):  # noqa: N818 - what happened to the process
+class Killed(Exception):
     """The end of a process, in the middle of a step."""
 
 
@@ -69,16 +69,16 @@ class Writer:
 def reinforced(
     tiny: str, folder: Path, algorithm: dict[str, Any], *, kill_in: int | None = None, every: int = 1, **options: Any
 ) -> Policy:
-    """Five steps of reinforcement learning; the process is killed in `kill_in`, after its figures are written.
+    """Four steps of reinforcement learning; the process is killed in `kill_in`, after its figures are written.
 
-    Three prompts, two a step: the stream's epochs end inside steps 1 and 4, and with step 2. Every role is made anew.
+    Three prompts, two a step: the stream's epochs end inside step 1 and with step 2. Every role is made anew.
     """
     learner = LEARNER.model_dump()
     if algorithm["kind"] in ("ppo", "reinforce"):
         algorithm = algorithm | {"critic": learner}
     settings = Settings.model_validate({
         "algorithm": {"completions": 2} | algorithm, "rewards": [{"kind": "pattern", "pattern": "[a-z]"}],
-        "steps": 5, "prompts": 2, "learner": learner, "probe_tolerance": 1.0,
+        "steps": 4, "prompts": 2, "learner": learner, "probe_tolerance": 1.0,
         "kl": {"coefficient": 0.1, "controller": "adaptive", "target": 1e-4},
     } | options)  # fmt: skip
     policy = Policy(tiny, LEARNER, 1.0, alone())
@@ -86,7 +86,7 @@ def reinforced(
     references = Here(Reference(tiny, SCORER, "float32", 1.0))
     roles: Any = SimpleNamespace(
         engines=Here(Writer(tiny, 4)), policy=Here(policy), critic=critic and Here(critic), references=references,
-        graph=RewardGraph([Part("letters", 1.0, references, pattern_scores, {"pattern": "[a-z]"})]),  # pyright: ignore[reportArgumentType]
+        graph=RewardGraph([Part("letters", 1.0, references, pattern_scores, {"pattern": "[a-z]"})]),
         probe=Probe([3, 20, 30], [40, 50]),
     )  # fmt: skip
     sampler = Sampler(roles, PromptStream(list(QUESTIONS), 0), settings, seed=1, texts=("A text.", "And another one."))

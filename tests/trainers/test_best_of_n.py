@@ -12,7 +12,7 @@ def test_the_best_of_each_prompt_is_the_first_of_equals_and_a_prompt_without_a_r
 
 
 def test_the_gain_is_from_the_mean_of_all_to_the_mean_of_the_chosen() -> None:
-    # All: (9 - 10)/8; chosen: (3 - 1)/2
+    # All eight sum to 9 - 10; the two chosen ones are 3 and -1.
     assert gain(REWARDS, best(REWARDS)) == (pytest.approx(-0.125), pytest.approx(1.0))
 
 

@@ -66,7 +66,7 @@ def test_at_ratio_1_and_without_distance_the_loss_is_the_weighted_advantage() ->
 )
 def test_the_kl_is_in_the_loss(estimator: str, kl: float) -> None:
     batch = seen(reference=[-2.0, -1.0, -0.5])
-    assert float(loss(batch, clip=0.2, beta=0.5, estimator=estimator, entropy=0.0)) == pytest.approx(-7.5 + 0.5 * kl)
+    assert loss(batch, clip=0.2, beta=0.5, estimator=estimator, entropy=0.0).item() == pytest.approx(-7.5 + 0.5 * kl)
 
 
 def test_the_ratio_is_clipped_where_it_would_gain_by_going_further() -> None:
@@ -74,4 +74,4 @@ def test_the_ratio_is_clipped_where_it_would_gain_by_going_further() -> None:
     #   min(3, 2.4) = 2.4;  min(-1.5, -1.2) = -1.5;  min(1.5, 2.4) = 1.5      -(2.4 - 0.75 + 3) = -4.65
     old = np.array([-1.0, -2.0, -0.5])
     batch = seen(logprobs=(old + np.log([1.5, 1.5, 0.5])).astype(np.float32).tolist())
-    assert float(loss(batch, clip=0.2, beta=0.0, estimator="k1", entropy=0.0)) == pytest.approx(-4.65, rel=1e-5)
+    assert loss(batch, clip=0.2, beta=0.0, estimator="k1", entropy=0.0).item() == pytest.approx(-4.65, rel=1e-5)

@@ -7,7 +7,6 @@ from tests.trainers.samples import floats, lists, seen
 from trainers.ppo import credit, loss, whiten_all
 from truing.config.policy import Kl, Ppo
 
-
 OLD, REFERENCE = floats(-1.0, -2.0, -0.5), floats(-1.5, -1.0, -0.5)
 """log π/π_ref of each token: 0.5, -1, 0."""
 
@@ -117,4 +116,4 @@ def test_the_ratio_is_clipped_where_it_would_gain_by_going_further() -> None:
     #   min(3, 2.4) = 2.4;  min(-1.5, -1.2) = -1.5;  min(1.5, 2.4) = 1.5      -(2.4 - 0.75 + 3) = -4.65
     old = np.array([-1.0, -2.0, -0.5])
     batch = seen(logprobs=(old + np.log([1.5, 1.5, 0.5])).astype(np.float32).tolist())
-    assert float(loss(batch, clip=0.2, entropy=0.0)) == pytest.approx(-4.65, rel=1e-5)
+    assert loss(batch, clip=0.2, entropy=0.0).item() == pytest.approx(-4.65, rel=1e-5)

@@ -30,9 +30,7 @@ PROMPTS = [
     Comparisons(f"Name {i}.", (f"It is {i}, please.", f"No {i}.", "Why?"), (Judged(0, 1, 1.0), Judged(0, 2, 0.7, 0.5)))
     for i in range(6)
 ]
-DEMONSTRATIONS = [
-    Demonstration(f"d{i}", f"Say {i}.", f"It is {i}.", fields={"number": str(i)}) for i in range(6)
-]
+DEMONSTRATIONS = [Demonstration(f"d{i}", f"Say {i}.", f"It is {i}.", fields={"number": str(i)}) for i in range(6)]
 WORDINGS = ("Say {number}, now.", "What is {number}?", "{number}?", "Never trained on: {number}.")
 """The last one is for the test."""
 CONTEXT = 64
@@ -52,8 +50,8 @@ def rewarded(tiny: str, folder: Path, kill_in: int | None = None) -> RewardLearn
     learner = RewardLearner(tiny, CONTEXT, PROMPTS, LEARNER, alone())
     settings = RewardModel(batch=2, epochs=3, evaluate_every=2, patience=9)
     looks = Looks(2, 9)
-    run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))  # pyright: ignore[reportArgumentType]
-    reward_model.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)  # pyright: ignore[reportArgumentType]
+    run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))
+    reward_model.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)
     run.take_best()
     return learner
 
@@ -64,8 +62,8 @@ def preferred(tiny: str, folder: Path, kill_in: int | None = None) -> Preference
     learner = PreferenceLearner(tiny, CONTEXT, PROMPTS, known, LEARNER, alone())
     settings = Dpo(batch=2, epochs=3, evaluate_every=2, patience=9, smoothing=0.1)
     looks = Looks(2, 9)
-    run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))  # pyright: ignore[reportArgumentType]
-    dpo.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)  # pyright: ignore[reportArgumentType]
+    run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))
+    dpo.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)
     run.take_best()
     return learner
 
@@ -88,8 +86,8 @@ def tuned(tiny: str, folder: Path, kill_in: int | None = None, *, bank: bool = F
     stream = ExampleStream([f"{i:09d}" for i in range(4)], 5, 3 if bank else 1, 3 if bank else 1)
     looks = Looks(2, 9)
     state: Any = {"stream": stream, "looks": looks}
-    run = Run(folder, every=1, groups={"learner": Here(learner)}, state=state, on_step=killer(kill_in))  # pyright: ignore[reportArgumentType]
-    sft.train(run, Here(learner), stream, [(4, 0), (5, 0)], looks, 6, 2)  # pyright: ignore[reportArgumentType]
+    run = Run(folder, every=1, groups={"learner": Here(learner)}, state=state, on_step=killer(kill_in))
+    sft.train(run, Here(learner), stream, [(4, 0), (5, 0)], looks, 6, 2)
     run.take_best()
     return learner
 
@@ -106,7 +104,6 @@ def rl(algorithm: dict[str, Any], **options: Any) -> Train:
 
 
 PPO = {"kind": "ppo", "epochs": 2, "minibatches": 2}
-GRPO = {"kind": "grpo", "epochs": 2, "minibatches": 2}
 MIX = {"pretraining": {"path": "x", "texts": 1, "length": 8, "weight": 0.5}}
 
 EVERY: dict[str, Train] = {
@@ -115,9 +112,9 @@ EVERY: dict[str, Train] = {
     "SFT": tuned,
     "PAFT": tuned_in_many_words,
     "RLOO": rl({"kind": "rloo"}, **MIX),
-    "GRPO": rl(GRPO, drop_equal=True),
+    "GRPO": rl({"kind": "grpo"}, drop_equal=True),
     "REINFORCE": rl({"kind": "reinforce"}, whiten_rewards=True),
-    "PPO": rl(PPO),
+    "PPO": rl({"kind": "ppo", "minibatches": 1}),
     "RLOO, ahead": rl({"kind": "rloo"}, ahead=1),
     "PPO, ahead": rl(PPO, ahead=1, **MIX),
 }
@@ -171,8 +168,11 @@ def test_killed_and_gone_on_with_equals_uninterrupted(
 def test_something_was_learned_that_could_have_been_lost(whole: Whole) -> None:
     for name in EVERY:
         figures, _ = whole(name)
-        assert len(figures) >= 5
-        assert all(row["grad_norm"] > 0 for row in figures), name
+        assert len(figures) >= 4
+        # Where every token is beyond its clip, as after two epochs of PPO, there is no gradient left.
+        assert all(row["grad_norm"] > 0 for row in figures) or name == "PPO, ahead", name
+        if "checksum" in figures[0]:
+            assert len({row["checksum"] for row in figures}) == len(figures), name
 
 
 # --- where it begins --------------------------------------------------------------------------------------------------
@@ -182,15 +182,14 @@ def test_something_was_learned_that_could_have_been_lost(whole: Whole) -> None:
 def test_before_the_first_update_policy_and_start_policy_are_one(whole: Whole, name: str) -> None:
     first = whole(name)[0][0]
     assert first["kl"] == 0
-    # What is reported is the last epoch's last minibatch: the first update has been.
-    assert first["ratio"] == pytest.approx(1, abs=0.5 if name in ("GRPO", "PPO") else 1e-6)
+    assert first["ratio"] == pytest.approx(1, abs=1e-6)
     assert first["logprob_gap"] <= 1e-3
     assert first["version"] == 0
 
 
 def test_what_is_ahead_is_one_version_old_and_its_weights_say_so(whole: Whole) -> None:
     on_policy, ahead = whole("RLOO")[0], whole("RLOO, ahead")[0]
-    assert [row["version"] for row in ahead] == list(range(5))
+    assert [row["version"] for row in ahead] == list(range(4))
     # The engine's log-probs are of the version before: the gap is an update's, not rounding's.
     assert ahead[2]["logprob_gap"] > 3 * on_policy[0]["logprob_gap"]
 
@@ -204,7 +203,8 @@ def test_the_first_loss_is_that_of_equality(whole: Whole, name: str) -> None:
 # --- supervised fine-tuning -------------------------------------------------------------------------------------------
 
 
-def test_a_wording_for_the_test_is_never_shown(tiny: str, tmp_path: Path) -> None:
+def test_a_wording_for_the_test_is_never_shown(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sft, "SupervisedLearner", Watched)
     learner = tuned(tiny, tmp_path, bank=True)
     assert len(learner.shown) == 12
     assert {wording for _, wording in learner.shown} <= {0, 1, 2}

@@ -80,4 +80,4 @@ def test_at_ratio_1_the_loss_is_the_weighted_advantage_and_its_gradient_reinforc
 def test_away_from_ratio_1_it_is_not_clipped() -> None:
     # Ratio e^1: the first token's part is -e·2
     batch = seen(logprobs=[0.0, -2.0, -0.5])
-    assert float(loss(batch, entropy=0.0)) == pytest.approx(-2 * float(torch.e) + 0.5 - 6, rel=1e-6)
+    assert loss(batch, entropy=0.0).item() == pytest.approx(-2 * float(torch.e) + 0.5 - 6, rel=1e-6)

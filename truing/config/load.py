@@ -123,6 +123,6 @@ def _tag(section: type[BaseModel]) -> str | None:
 def _sections(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in {Union, types.UnionType, Annotated, tuple, list}:
+    if get_origin(annotation) in {Union, types.UnionType, Annotated, tuple, list, dict}:
         return [section for part in get_args(annotation) for section in _sections(part)]
     return []

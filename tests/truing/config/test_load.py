@@ -5,6 +5,7 @@ import pytest
 from truing.config.load import load_study
 from truing.config.policy import Ppo, Rloo
 from truing.config.study import Study
+from truing.config.training import LabelSource
 from truing.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -92,6 +93,14 @@ def test_overrides_take_yaml_values(tmp_path: Path) -> None:
 
 def test_a_later_override_wins(tmp_path: Path) -> None:
     assert study(tmp_path, "name: a", "seed=1", "seed=2").seed == 2
+
+
+def test_sources_of_preferences_are_used_each_in_its_own_way(tmp_path: Path) -> None:
+    found = study(tmp_path, FULL, "reward_model.sources={ai: {weight: 0.5, temperature: 0}, marked: {holdout: 0.4}}")
+    assert found.reward_model is not None
+    assert found.reward_model.sources == {
+        "ai": LabelSource(weight=0.5, temperature=0.0, holdout=0.1), "marked": LabelSource(holdout=0.4),
+    }  # fmt: skip
 
 
 def test_a_stage_with_nothing_below_it_takes_overrides(tmp_path: Path) -> None:
@@ -212,19 +221,53 @@ def test_several_faults_are_counted(tmp_path: Path) -> None:
         ),
         ("policy.kl.coefficient=.inf", "policy.kl.coefficient: input should be a finite number, got inf"),
         ("policy.kl.controller=pid", "policy.kl.controller: input should be 'fixed' or 'adaptive', got 'pid'"),
-        ("sample.engine.gpu_memory_share=2", "sample.engine.gpu_memory_share: input should be less than or equal to 1, got 2"),
-        ("policy.algorithm={completions: 4}", "policy.algorithm: has no kind; add kind: ppo or rloo"),
+        (
+            "sample.engine.gpu_memory_share=2",
+            "sample.engine.gpu_memory_share: input should be less than or equal to 1, got 2",
+        ),
+        (
+            "policy.algorithm={completions: 4}",
+            "policy.algorithm: has no kind; add kind: grpo or ppo or reinforce or rloo",
+        ),
         (
             "policy.rewards.1={weight: 1}",
-            "policy.rewards.1: has no kind; add kind: ai_score or finished or pattern or reward_model",
-        ),
-        (
-            "policy.algorithm.kind=grpo",
             (
-                "policy.algorithm: input tag 'grpo' found using 'kind' does not match any of the expected tags:"
-                " 'rloo', 'ppo'"
+                "policy.rewards.1: has no kind;"
+                " add kind: ai_score or combined or finished or length or pattern or reward_model"
             ),
         ),
+        (
+            "policy.algorithm.kind=sarsa",
+            (
+                "policy.algorithm: input tag 'sarsa' found using 'kind' does not match any of the expected tags:"
+                " 'rloo', 'grpo', 'reinforce', 'ppo'"
+            ),
+        ),
+        ("policy.ahead=2", "policy.ahead: input should be 0 or 1, got 2"),
+        (
+            "reward_model.patience=2",
+            "reward_model: patience counts looks at the held-out data: set evaluate_every too",
+        ),
+        ("dpo.patience=2", "dpo: patience counts looks at the held-out data: set evaluate_every too"),
+        ("dpo.smoothing=0.5", "dpo.smoothing: input should be less than 0.5, got 0.5"),
+        ("dpo.loss=kto", "dpo.loss: input should be 'dpo' or 'ipo', got 'kto'"),
+        (
+            "reward_model.sources={ai: {holdout: 2}}",
+            "reward_model.sources.ai.holdout: input should be less than or equal to 1, got 2",
+        ),
+        (
+            "reward_model.sources={ai: {share: 1}}",
+            "reward_model.sources.ai.share: there is no such key; known here: holdout, temperature, weight",
+        ),
+        (
+            "policy.learner.offload=true",
+            "policy.learner: offload moves a GPU's state to the host, and gpus is 0: leave offload out",
+        ),
+        (
+            "policy.learner={offload: true, gpus: 1, zero_stage: 0}",
+            "policy.learner: offload needs a sharded optimizer: set zero_stage to 1, 2 or 3",
+        ),
+        ("rounds=0", "rounds: input should be greater than 0, got 0"),
         ("policy.rewards=[]", "policy.rewards: tuple should have at least 1 item after validation, not 0"),
         (
             'policy.rewards.1.pattern="["',
