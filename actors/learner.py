@@ -121,12 +121,16 @@ class Learner:
         dist.all_reduce(tensor)
         return float(tensor)
 
-    def step(self, losses: Sequence[Callable[[], Tensor]], count: float) -> tuple[float, float]:
+    def step(
+        self, losses: Sequence[Callable[[], Tensor]], count: float, idle: Callable[[], Tensor] | None = None
+    ) -> tuple[float, float]:
         """One optimizer update from summed micro-batch losses.
 
         Args:
             losses: each runs a forward pass and returns the sum of the loss over its micro-batch.
             count: what this rank's sums range over (tokens, pairs); the divisor is the sum over ranks.
+            idle: a pass that teaches nothing, for a rank with fewer micro-batches than another; the network's own where
+                None. Under ZeRO 3 it must use the same outputs of the network as the losses do.
 
         Returns:
             loss and gradient norm (before clipping), both of the whole batch.
@@ -147,7 +151,7 @@ class Learner:
                 self._engine.optimizer.clear_backward_seen_flag()
             # Every rank runs as many backward passes as the busiest one; the surplus teaches nothing.
             with self.autocast():
-                loss = losses[i]() if i < len(losses) else self.network.idle()
+                loss = losses[i]() if i < len(losses) else (idle or self.network.idle)()
             # DeepSpeed averages gradients over ranks; the division here is by the global count.
             self._engine.backward(loss * (self.seat.world / divisor))
             summed += loss.item()

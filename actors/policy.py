@@ -12,7 +12,7 @@ from actors.forward import Floats, joined, rollout_tree, rows_of
 from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
 from truing.algorithms.losses import importance_weights, negative_log_likelihood
-from truing.data.batches import Tree, collate, micro_batches
+from truing.data.batches import IDLE, Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
 from truing.records import Rollout
 
@@ -144,11 +144,17 @@ class Policy(LanguageLearner):
         losses = [lambda b=batch: micro_loss(b) for batch in batches]
         if pretraining is not None:
             losses += self._remembering(pretraining, tokens)
-        mean_loss, norm = self.learner.step(losses, tokens)
+        mean_loss, norm = self.learner.step(losses, tokens, lambda: self._idle(loss))
         total = self.learner.total
         everywhere = max(total(tokens), 1.0)
         entropy, ratio = (total(sum(column)) for column in zip(*figures, (0.0, 0.0), strict=True))
         return UpdateStats(mean_loss, norm, entropy / everywhere, ratio / everywhere, total(gap) / everywhere)
+
+    def _idle(self, loss: PolicyLoss) -> Tensor:
+        """The policy loss of a sequence that has no advantage, weighing nothing."""
+        logprobs, entropy = self.network(collate([IDLE]))
+        same, nothing = logprobs.detach(), torch.zeros_like(logprobs)
+        return loss(Seen(logprobs, entropy, same, same, nothing, nothing)) * 0.0
 
     def _remembering(self, mix: Pretraining, tokens: int) -> list[Callable[[], Tensor]]:
         """γ times the language-modelling loss a token of this rank's texts, scaled for a learner that divides by the

@@ -17,7 +17,7 @@ from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import group_relative
 from truing.algorithms.kl import ESTIMATORS, FixedKl
-from truing.algorithms.losses import clipped_surrogate
+from truing.algorithms.losses import clipped_surrogate, entropy_bonus
 from truing.config.policy import Grpo
 from truing.config.policy import Policy as Settings
 
@@ -33,7 +33,7 @@ def loss(seen: Seen, *, clip: float, beta: float, estimator: str, entropy: float
     """-Σ w·min(ρA, clip(ρ)A) + β Σ KL(π‖π_ref) - c·H (eq. 3): the KL is in the loss, not in the reward."""
     surrogate = clipped_surrogate(seen.logprobs, seen.old, seen.advantages, seen.weights, clip)
     divergence = ESTIMATORS[estimator](seen.logprobs, seen.reference).sum()
-    return surrogate + beta * divergence - entropy * seen.entropy.sum()
+    return surrogate + beta * divergence - entropy_bonus(seen.entropy, entropy)
 
 
 def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import generalised_advantage, whitened
 from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
-from truing.algorithms.losses import clipped_surrogate
+from truing.algorithms.losses import clipped_surrogate, entropy_bonus
 from truing.config.policy import Kl, Ppo
 from truing.config.policy import Policy as Settings
 
@@ -47,7 +47,7 @@ def whiten_all(advantages: list[list[Floats | None]]) -> list[list[Floats | None
 def loss(seen: Seen, *, clip: float, entropy: float) -> Tensor:
     """-Σ w·min(ρA, clip(ρ, 1-ε, 1+ε)A) - c·H (eq. 7 and 9 of arXiv 1707.06347; the value's term is the critic's)."""
     surrogate = clipped_surrogate(seen.logprobs, seen.old, seen.advantages, seen.weights, clip)
-    return surrogate - entropy * seen.entropy.sum()
+    return surrogate - entropy_bonus(seen.entropy, entropy)
 
 
 def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from trainers.rollouts import Sampler, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import rewards_to_go
 from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
-from truing.algorithms.losses import policy_gradient
+from truing.algorithms.losses import entropy_bonus, policy_gradient
 from truing.config.policy import Kl, Reinforce
 from truing.config.policy import Policy as Settings
 
@@ -36,7 +36,7 @@ def credit(
 def loss(seen: Seen, *, entropy: float) -> Tensor:
     """-Σ w·A·π/π_old - c·H: one update a batch, so that the ratio is 1 and the gradient -Σ A·∇log π."""
     surrogate = policy_gradient(seen.logprobs, seen.old, seen.advantages, seen.weights)
-    return surrogate - entropy * seen.entropy.sum()
+    return surrogate - entropy_bonus(seen.entropy, entropy)
 
 
 def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Settings) -> None:

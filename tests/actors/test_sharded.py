@@ -28,6 +28,7 @@ from tests.actors.updates import (
     parameters,
     policy,
     six_prompts,
+    small_parts_too,
     update,
 )
 from tests.tiny import save_tiny_llama
@@ -97,6 +98,23 @@ def test_every_stage_follows_the_same_losses(
     assert largest_move(end, want_end) < MOVED * LEARNER.learning_rate
     # The norm is that of the gradient before it was clipped to a fiftieth.
     assert found[1] > 0.04
+
+
+@pytest.mark.parametrize("kind", ["whole", "checkpointing", "adapters", "untied"])
+def test_parameters_that_are_really_sharded_follow_them_too(
+    worlds: dict[int, Any], kind: str, tiny: str, untied: str, batch: Batch, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    """Ranks have unequal numbers of micro-batches, and each forward pass is a collective."""
+    wanted = settings(3, lora=LORA if kind == "adapters" else None, gradient_checkpointing=kind == "checkpointing")
+    group = worlds[2]
+    group.broadcast(Room.make, partial(small_parts_too, untied if kind == "untied" else tiny, wanted))
+    found = [number for _ in range(3) for number in figures(update(group, batch))]
+    want, want_end = expected["whole" if kind == "checkpointing" else kind]
+    assert found == pytest.approx(want, rel=LOSS, abs=LOSS)
+    assert largest_move(parameters(group, tmp_path / "end"), want_end) < MOVED * LEARNER.learning_rate
+    (bits, crc), other = group.broadcast(Room.read, ask=Policy.weights)
+    assert checksum(bits) == crc
+    assert other == ({}, 0)
 
 
 # --- resumed ----------------------------------------------------------------------------------------------------------

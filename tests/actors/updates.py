@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
+from actors import sharded
 from actors.learner import Seat
 from actors.policy import Policy, Pretraining, UpdateStats
 from tests.actors.examples import LEARNER, plain_groups, plain_model, random_floats, random_rollouts
@@ -34,6 +35,16 @@ def six_prompts(folder: str) -> Batch:
 
 def policy(folder: str, settings: Learner = LEARNER) -> Callable[[Seat], Policy]:
     return partial(Policy, folder, settings, 1.0)
+
+
+def small_parts_too(folder: str, settings: Learner, seat: Seat) -> Policy:
+    """A policy whose every parameter is sharded. DeepSpeed keeps those below 100,000 whole: all of a tiny model's."""
+    whole = sharded.zero_settings
+    sharded.zero_settings = lambda some: whole(some) | {"stage3_param_persistence_threshold": 0}
+    try:
+        return Policy(folder, settings, 1.0, seat)
+    finally:
+        sharded.zero_settings = whole
 
 
 def update(group: Any, batch: Batch, prompts: int = 6, pretraining: Pretraining | None = None) -> UpdateStats:

@@ -232,7 +232,7 @@ def test_reward_model_accuracy_is_held_out_and_has_n(run: Run):
     assert (marked["n"], accuracy["source ai"]["n"], accuracy["all"]["n"]) == (16, 1, 17)
     assert 0 <= marked["low"] <= marked["value"] <= marked["high"] <= 1
     by_domain = [figure["n"] for name, figure in accuracy.items() if name.startswith("domain ")]
-    by_margin = [figure["n"] for name, figure in accuracy.items() if name.startswith("margin ")]
+    by_margin = [figure["n"] for name, figure in accuracy.items() if name.startswith(("label ", "strength "))]
     assert sum(by_domain) == sum(by_margin) == 17
     assert report["calibration"]
     assert sum(row["n"] for row in report["calibration"]) == 16

@@ -38,6 +38,11 @@ def clipped_surrogate(
     return -(weights * torch.minimum(ratio * advantages, clipped * advantages)).sum()
 
 
+def entropy_bonus(entropy: Float[Tensor, " n"], coefficient: float) -> Float[Tensor, ""]:
+    """c Σ H, to be subtracted from a loss. With c = 0 nothing is computed backwards for it."""
+    return coefficient * entropy.sum() if coefficient else entropy.new_zeros(())
+
+
 def clipped_value(
     values: Float[Tensor, " n"], old: Float[Tensor, " n"], targets: Float[Tensor, " n"], clip: float
 ) -> Float[Tensor, ""]:
