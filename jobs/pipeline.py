@@ -42,7 +42,13 @@ def run_label(study: Study) -> None:
 
 
 def run_train(study: Study) -> None:
-    """The trainers alone, on the preferences that are stored."""
+    """The trainers alone, on the preferences that are stored.
+
+    Raises:
+        ConfigError: the study has rounds, of which each samples and labels anew.
+    """
+    if study.rounds > 1:
+        raise ConfigError("rounds: each samples and labels before it trains; run `truing pipeline`, or set rounds=1")
     _run(study, (_train,))
 
 

@@ -77,26 +77,35 @@ def stage_needs(context: Context) -> dict[str, list[Need]] | None:
     shape = Shape.of(context.base_folder)
     if shape is None:
         return None
-    found: dict[str, list[Need]] = {}
-    if study.sft:
-        found["SFT"] = [learner_need("sft.learner", shape, study.sft.learner)]
+    found: dict[str, list[Need]] = _from_data(study, shape)
     if study.sample and study.label.pairs is None:
         found["sample"] = [engine_need("sample.engine", shape, study.sample.engine)]
     if study.sample or study.label.pairs or study.agreement:
         found["label"] = _labelers("labeler", study.labeler)
-    if study.reward_model:
-        found["reward model"] = [learner_need("reward_model.learner", shape, study.reward_model.learner)]
-    if study.dpo:
-        found["DPO reference"] = [scorer_need("dpo.reference", shape, study.dpo.reference)]
-        found["DPO"] = [learner_need("dpo.learner", shape, study.dpo.learner)]
     if study.rejection:
         found["rejection sampling"] = [engine_need("rejection.engine", shape, study.rejection.engine)]
+        found["rejection scoring"] = [scorer_need("rejection.scorer", shape, study.rejection.scorer)]
         found["rejection"] = [learner_need("rejection.learner", shape, study.rejection.learner)]
     if study.policy:
         found["policy"] = _policy(study, study.policy, shape)
     if study.evaluate:
         found["evaluate"] = [engine_need("evaluate.engine", shape, study.evaluate.engine)]
     return {stage: some for stage, some in found.items() if some}
+
+
+def _from_data(study: Study, shape: Shape) -> dict[str, list[Need]]:
+    """Stages that learn from stored data."""
+    found: dict[str, list[Need]] = {}
+    if study.sft:
+        found["SFT"] = [learner_need("sft.learner", shape, study.sft.learner)]
+        if study.sft.generate:
+            found["SFT answers"] = [engine_need("sft.generate.engine", shape, study.sft.generate.engine)]
+    if study.reward_model:
+        found["reward model"] = [learner_need("reward_model.learner", shape, study.reward_model.learner)]
+    if study.dpo:
+        found["DPO reference"] = [scorer_need("dpo.reference", shape, study.dpo.reference)]
+        found["DPO"] = [learner_need("dpo.learner", shape, study.dpo.learner)]
+    return found
 
 
 def _labelers(key: str, labeler: object) -> list[Need]:
@@ -128,6 +137,8 @@ def _policy(study: Study, policy: Policy, shape: Shape) -> list[Need]:
 def _stages(context: Context) -> list[tuple[str, str]]:
     study = context.study
     rows: list[tuple[str, str]] = []
+    if study.rounds > 1:
+        rows.append(("rounds", f"{study.rounds} times all that follows, but for SFT once"))
     if study.sft:
         rows.append(("SFT", f"{len(context.material.training)} demonstrations in batches of {study.sft.batch}"))
     pairs = context.unmarked.pairs if context.unmarked else 0

@@ -1,6 +1,6 @@
 """Reward model: train on the preference set, test on the held-out part of it, set the scale."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def train_reward_model(context: Context) -> Path:
         group.ready()
         report = _trained(folder, group, items, count, study)
         report |= {"training_pairs": len(training), **_tested(group, items[count:], count, test, study.seed)}
-        export(folder, group, RewardLearner.export, *_scale(group, training + test, items))
+        export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), items))
     finally:
         group.close()
     context.run.finish("reward_model", key, report)
@@ -88,9 +88,17 @@ def _trained(
     return {"training_prompts": count}
 
 
-def _scale(group: ActorGroup[RewardLearner], rows: Sequence[Row], items: Sequence[Comparisons]) -> tuple[float, float]:
+def _own_samples(context: Context) -> set[str]:
+    """Prompts whose responses the study's own start policy has written."""
+    return {
+        row["prompt"] for row in context.run.table("preferences").read(["prompt", "source"]) if row["source"] == "ai"
+    }
+
+
+def _scale(
+    group: ActorGroup[RewardLearner], sampled: Collection[str], items: Sequence[Comparisons]
+) -> tuple[float, float]:
     """Mean and deviation of the raw reward: a scaled score of 0 is the start policy's mean."""
-    sampled = {row["prompt"] for row in rows if row["source"] == "ai"}
     at = [i for i, one in enumerate(items) if one.prompt in sampled] or list(range(len(items)))
     raw = np.array([r for one in group.scatter(RewardLearner.rewards, at[:SCALE_PROMPTS]).get() for r in one])
     return float(raw.mean()), float(raw.std()) or 1.0

@@ -13,7 +13,7 @@ from jobs.context import Context
 from jobs.preferences import human_rows
 from jobs.progress import Progress, console
 from jobs.store import RunFolder
-from trainers.run import Run, Stateful, read_metrics
+from trainers.run import Run, Stateful
 from trainers.trackers import Trackers, flat
 from truing.config.tracking import Tracker
 from truing.config.training import LabelSource, Preferences
@@ -53,7 +53,7 @@ def training_run(
         bar.at(row["step"] + 1, note, flat(row))
         tracked.log(row)
 
-    if read_metrics(folder / "metrics.jsonl"):
+    if any(folder.glob("checkpoint-*")):
         console.print(f"  {title}: going on from the last checkpoint of {folder}")
     with bar:
         try:

@@ -253,3 +253,9 @@ class RejectionSampling(Passes):
     scorer: Scorer = Scorer()
     max_failed: Share = 0.1
     """The job stops when a larger share of completions or rewards has failed."""
+
+    @model_validator(mode="after")
+    def _no_looks(self) -> "RejectionSampling":
+        if self.evaluate_every is not None:
+            raise ValueError("rejection sampling holds nothing out to look at: leave evaluate_every and patience out")
+        return self
