@@ -19,7 +19,16 @@ SCORER = Scorer(cpus=1)
 
 
 def alone() -> Seat:
-    """The seat of a group of one, in this process."""
+    """The seat of a group of one, in this process.
+
+    An engine that ran in this process has taken torch's process group along when it ended; the groups that DeepSpeed has
+    remembered are then of no use any more.
+    """
+    from deepspeed.utils import groups
+    from torch.distributed import distributed_c10d
+
+    if groups._WORLD_GROUP not in distributed_c10d._world.pg_group_ranks:
+        groups._WORLD_GROUP = None
     return Seat(0, 1, free_address(), 300)
 
 
