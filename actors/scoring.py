@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from actors.forward import regroup
 from actors.group import ActorGroup, Pending
 from actors.labeler import Labeler, Missing
 from actors.reward_model import RewardScorer
 from actors.serving import ServedLabelers
 from truing.algorithms.rules import finished_reward, length_penalty, pattern_share
+from truing.algorithms.statistics import standardised
+from truing.config.policy import FinishedPart, LengthPart, RulePart
 from truing.labeling.asking import Asking
 from truing.records import Failed, NotAsked, Rollout, Unparsable
 
@@ -39,19 +39,18 @@ def _number(found: float | Missing) -> float | Failed:
     return Failed(found.reason) if isinstance(found, NotAsked) else found
 
 
-def finished_scores(_: object, groups: Groups) -> list[list[float | Failed]]:
-    """Rule: did the completion end by itself."""
-    return [[finished_reward(rollout.finished) for rollout in group] for group in groups]
+def rule_score(rule: RulePart, text: str, tokens: int, finished: bool) -> float:
+    """What a rule gives one completion, in training and in evaluation alike."""
+    if isinstance(rule, FinishedPart):
+        return finished_reward(finished)
+    if isinstance(rule, LengthPart):
+        return length_penalty(tokens, rule.target)
+    return pattern_share(text, rule.pattern)
 
 
-def length_scores(_: object, groups: Groups, *, target: int) -> list[list[float | Failed]]:
-    """Rule: nothing up to `target` tokens, then ever less."""
-    return [[length_penalty(len(rollout.tokens), target) for rollout in group] for group in groups]
-
-
-def pattern_scores(_: object, groups: Groups, *, pattern: str) -> list[list[float | Failed]]:
-    """Rule: share of characters that match."""
-    return [[pattern_share(rollout.text, pattern) for rollout in group] for group in groups]
+def rule_scores(_: object, groups: Groups, *, rule: RulePart) -> list[list[float | Failed]]:
+    """The rule on each completion; any actor can compute it."""
+    return [[rule_score(rule, one.text, len(one.tokens), one.finished) for one in group] for group in groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,8 @@ class Reward:
 
 def whitened_scores(scores: Scores) -> list[list[float | Failed]]:
     """Mean 0 and deviation 1 over the scores of a batch that did not fail."""
-    known = np.array([score for group in scores for score in group if not isinstance(score, Failed)])
-    if not len(known):
-        return [list(group) for group in scores]
-    mean, deviation = float(known.mean()), float(known.std()) + 1e-8
-    return [[s if isinstance(s, Failed) else (s - mean) / deviation for s in group] for group in scores]
+    scaled = iter(standardised([s for group in scores for s in group if not isinstance(s, Failed)]))
+    return [[s if isinstance(s, Failed) else next(scaled) for s in group] for group in scores]
 
 
 class RewardGraph:

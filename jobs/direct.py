@@ -8,16 +8,17 @@ from typing import Any
 from actors.group import ActorGroup
 from actors.preference import PreferenceLearner, ReferenceReader
 from actors.reference import Reference
+from jobs.compared import Compared, compared
 from jobs.context import Context
 from jobs.progress import headline, print_table
 from jobs.store import read_json, write_json
-from jobs.training import comparisons, drop_checkpoints, export, preference_rows, split_rows, training_run
+from jobs.training import export, learners, trained, training_run
 from trainers import dpo, reward_model
 from trainers.looks import Looks
 from trainers.roles import worker_needs
 from truing.config.roles import Scorer
+from truing.config.training import Dpo
 from truing.data.judged import Comparisons, flattened
-from truing.errors import ConfigError
 
 
 def reference_reader(folder: str, settings: Scorer, precision: str, context: int) -> ReferenceReader:
@@ -29,53 +30,38 @@ def train_dpo(context: Context) -> Path:
     """Returns the trained policy's folder."""
     study, settings = context.study, context.study.dpo
     assert settings is not None
-    folder = context.run.path / "dpo"
-    training, test = split_rows(preference_rows(context, settings, "dpo"), settings.sources)
-    items, count = comparisons(training, test, settings, margin=0.0)
-    if count < settings.batch:
-        raise ConfigError(f"dpo: {count} training prompts for a batch of {settings.batch}; label more pairs")
-    key = context.key(
-        "dpo", settings.model_dump(), context.start_id, study.seed, study.model.context,
-        [r["id"] for r in training + test],
-    )  # fmt: skip
+    data = compared(context, settings, "dpo")
+    key = context.key("dpo", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids)
     headline(f"Direct preference: {settings.loss.upper()}")
-    if (saved := context.run.finished("dpo", key)) is not None:
-        _show(saved)
-        return folder / "model"
-    context.run.claim("dpo", key)
-    context.connect()
-    reference = _reference(context, folder, items)
-    make = partial(PreferenceLearner, context.start_folder, study.model.context, items, reference, settings.learner)
-    needs = worker_needs(settings.learner, study.cluster)
-    group = ActorGroup.ranks("preference learner", settings.learner.ranks, make, needs)
-    try:
-        group.ready()
-        looks = Looks(settings.evaluate_every, settings.patience)
-        total = len(reward_model.batches(count, settings.batch, settings.epochs, study.seed)[: settings.steps])
+    return trained(context, "dpo", key, partial(_work, context, settings, data), _show)
+
+
+def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict[str, Any]:
+    study = context.study
+    reference = _reference(context, settings, folder, data.prompts)
+    make = partial(
+        PreferenceLearner, context.start_folder, study.model.context, data.prompts, reference, settings.learner
+    )
+    looks = Looks(settings.evaluate_every, settings.patience)
+    total = len(reward_model.updates(data.training, settings, study.seed))
+    with learners(context, "preference learner", settings.learner, make) as group:
         groups, state = {"learner": group}, {"looks": looks}
-        every, title = settings.checkpoint_every, settings.loss.upper()
         with training_run(
-            folder, groups, state, every=every, keep=settings.keep, title=title, total=total, trackers=study.trackers
+            folder, groups, state, settings, title=settings.loss.upper(), total=total, trackers=study.trackers
         ) as run:
-            dpo.train(run, group, items, count, looks, settings, study.seed)
+            dpo.train(run, group, data.prompts, data.training, looks, settings, study.seed)
             run.take_best()
-        report: dict[str, Any] = {"training_prompts": count, **_tested(group, items, count, study.seed)}
+        report = _tested(group, data, study.seed)
         export(folder, group, PreferenceLearner.export)
-    finally:
-        group.close()
-    context.run.finish("dpo", key, report)
-    drop_checkpoints(folder)
-    _show(report)
-    return folder / "model"
+    return {"training_prompts": data.training, **report}
 
 
-def _reference(context: Context, folder: Path, items: Sequence[Comparisons]) -> list[list[float]]:
+def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Comparisons]) -> list[list[float]]:
     """log π_ref of every response, kept in the stage's folder: a run that goes on does not read them again."""
-    settings = context.study.dpo
-    assert settings is not None
     path = folder / "reference.json"
     if (known := read_json(path)) is not None:
         return known
+    context.connect()
     cluster = context.study.cluster
     make = partial(
         reference_reader,
@@ -94,22 +80,18 @@ def _reference(context: Context, folder: Path, items: Sequence[Comparisons]) -> 
     return found
 
 
-def _tested(
-    group: ActorGroup[PreferenceLearner], items: Sequence[Comparisons], count: int, seed: int
-) -> dict[str, Any]:
-    held = list(range(count, len(items)))
-    if not held:
+def _tested(group: ActorGroup[PreferenceLearner], data: Compared, seed: int) -> dict[str, Any]:
+    if not data.held_out:
         return {}
-    judged = flattened(items[i] for i in held)
-    found = reward_model.gaps(group.scatter(PreferenceLearner.ratios, held).get(), judged)
+    judged = flattened(data.prompts[i] for i in data.held_out)
+    found = reward_model.gaps(group.scatter(PreferenceLearner.ratios, data.held_out).get(), judged)
     return {"accuracy": reward_model.accuracy(found, [one.p for one in judged], seed)}
 
 
 def _show(report: dict[str, Any]) -> None:
     rows: list[tuple[str, int, float, str]] = []
     if "accuracy" in report:
-        figure = report["accuracy"]
-        found = figure if isinstance(figure, dict) else vars(figure)
+        found = report["accuracy"]
         rows.append(("held out", found["n"], found["value"], f"{found['low']:.2f} to {found['high']:.2f}"))
     print_table(
         "Direct preference: does the better response gain on the reference", ("pairs", "n", "accuracy", "95 % interval"),

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from actors.reward_model import RewardScorer
+from actors.scoring import rule_score
 from jobs import measure
 from jobs.calibrated import fitted_maps
 from jobs.consult import consult, judgements
@@ -20,12 +19,11 @@ from jobs.models import fingerprint
 from jobs.steps import evaluation_steps
 from jobs.sweep import Pool, sweep
 from trainers.roles import score_asking, worker_needs
-from truing.algorithms.rules import finished_reward, length_penalty, pattern_share, safety_first
+from truing.algorithms.rules import safety_first
+from truing.algorithms.statistics import standardised
 from truing.config.policy import (
     AiScorePart,
     CombinedPart,
-    LengthPart,
-    PatternPart,
     RewardModelPart,
     RewardPart,
     part_name,
@@ -83,11 +81,7 @@ def _scores(graders: Graders, part: RewardPart, rows: list[Row]) -> dict[str, fl
         return _combined_scores(graders, part, rows)
     if isinstance(part, AiScorePart):
         return _ai_scores(graders, part, rows)
-    if isinstance(part, LengthPart):
-        return {row["id"]: length_penalty(len(row["tokens"]), part.target) for row in rows}
-    if isinstance(part, PatternPart):
-        return {row["id"]: pattern_share(row["text"], part.pattern) for row in rows}
-    return {row["id"]: finished_reward(row["finished"]) for row in rows}
+    return {row["id"]: rule_score(part, row["text"], len(row["tokens"]), row["finished"]) for row in rows}
 
 
 def _model_scores(graders: Graders, part: RewardModelPart, rows: list[Row]) -> dict[str, float]:
@@ -110,9 +104,7 @@ def _combined_scores(graders: Graders, part: CombinedPart, rows: list[Row]) -> d
         for row in rows
         if row["id"] in safety and row["id"] in helpful
     }
-    values = list(found.values())
-    mean, deviation = float(np.mean(values)), float(np.std(values)) + 1e-8
-    return {key: (score - mean) / deviation for key, score in found.items()}
+    return dict(zip(found, standardised(list(found.values())), strict=True))
 
 
 def _scored(graders: Graders, folder: str, rows: list[Row], answer: Any) -> dict[str, float]:

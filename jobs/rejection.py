@@ -5,19 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.group import ActorGroup
 from actors.supervised import Shown, SupervisedLearner
 from jobs.context import Context
 from jobs.grading import Graders, graded
-from jobs.policy import reward_key
+from jobs.policy import own_reward_model
 from jobs.progress import headline, print_table
 from jobs.sample import complete, requests
-from jobs.training import drop_checkpoints, export, training_run
+from jobs.training import export, learners, trained, training_run
 from trainers import best_of_n, sft
 from trainers.looks import Looks
-from trainers.roles import worker_needs
 from truing.config.policy import RejectionSampling
 from truing.data.demonstrations import Demonstration
+from truing.data.stream import numbered
 from truing.data.supervised_stream import ExampleStream
 from truing.errors import ConfigError, TruingError
 from truing.records import Row
@@ -27,45 +26,34 @@ def train_rejection(context: Context) -> Path:
     """Returns the trained policy's folder."""
     study, settings = context.study, context.study.rejection
     assert settings is not None
-    folder = context.run.path / "rejection"
     key = context.key(
-        "rejection", settings.model_dump(), context.start_id, context.labeler_id, reward_key(context, settings.rewards),
-        study.seed, study.model.context, [prompt.text for prompt in context.training],
+        "rejection", settings.model_dump(), context.start_id, context.labeler_id,
+        own_reward_model(context, settings.rewards).key, study.seed, study.model.context,
+        [prompt.text for prompt in context.training],
     )  # fmt: skip
     headline(f"Rejection sampling: the best of {settings.samples}")
-    if (saved := context.run.finished("rejection", key)) is not None:
-        _show(saved)
-        return folder / "model"
-    context.run.claim("rejection", key)
+    return trained(context, "rejection", key, partial(_work, context, settings), _show)
+
+
+def _work(context: Context, settings: RejectionSampling, folder: Path) -> dict[str, Any]:
+    study = context.study
     demonstrations, report = _chosen(context, settings)
     if len(demonstrations) < settings.batch:
         raise ConfigError(
             f"rejection: {len(demonstrations)} prompts have a best completion, for a batch of {settings.batch}; give more prompts"
         )
-    context.connect()
     shown = Shown(demonstrations, (), study.model.context)
     make = partial(SupervisedLearner, context.start_folder, shown, settings.learner)
-    needs = worker_needs(settings.learner, study.cluster)
-    group = ActorGroup.ranks("supervised learner", settings.learner.ranks, make, needs)
-    try:
-        group.ready()
-        total = min(-(-len(demonstrations) * settings.epochs // settings.batch), settings.steps or 10**9)
-        stream = ExampleStream([f"{i:09d}" for i in range(len(demonstrations))], study.seed)
-        looks = Looks(None, None)
-        state = {"stream": stream, "looks": looks}
-        every = settings.checkpoint_every
+    stream, looks = ExampleStream(numbered(len(demonstrations)), study.seed), Looks(None, None)
+    total = sft.updates(len(demonstrations), settings.epochs, settings)
+    with learners(context, "supervised learner", settings.learner, make) as group:
+        groups, state = {"learner": group}, {"stream": stream, "looks": looks}
         with training_run(
-            folder, {"learner": group}, state, every=every, keep=settings.keep, title="best of n", total=total,
-            trackers=study.trackers,
-        ) as run:  # fmt: skip
+            folder, groups, state, settings, title="best of n", total=total, trackers=study.trackers
+        ) as run:
             sft.train(run, group, stream, (), looks, total, settings.batch)
         export(folder, group, SupervisedLearner.export)
-    finally:
-        group.close()
-    context.run.finish("rejection", key, report)
-    drop_checkpoints(folder)
-    _show(report)
-    return folder / "model"
+    return report
 
 
 def _chosen(context: Context, settings: RejectionSampling) -> tuple[list[Demonstration], dict[str, Any]]:

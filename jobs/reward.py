@@ -9,16 +9,15 @@ import numpy as np
 
 from actors.group import ActorGroup
 from actors.reward_model import RewardLearner
+from jobs.compared import Compared, compared
 from jobs.context import Context
 from jobs.progress import headline, print_table
-from jobs.training import comparisons, drop_checkpoints, export, preference_rows, split_rows, training_run
+from jobs.training import export, learners, trained, training_run
 from trainers import reward_model
 from trainers.looks import Looks
-from trainers.roles import worker_needs
 from truing.algorithms.statistics import Interval
-from truing.config.study import Study
+from truing.config.training import RewardModel
 from truing.data.judged import Comparisons, flattened
-from truing.errors import ConfigError
 from truing.records import Row
 
 SCALE_PROMPTS = 48
@@ -29,63 +28,27 @@ def train_reward_model(context: Context) -> Path:
     """Train, test, set the scale; returns the model's folder."""
     study, settings = context.study, context.study.reward_model
     assert settings is not None
-    folder = context.run.path / "reward_model"
-    training, test = split_rows(preference_rows(context, settings, "reward_model"), settings.sources)
-    items, count = comparisons(training, test, settings, settings.margin)
-    if count < settings.batch:
-        raise ConfigError(f"reward_model: {count} training prompts for a batch of {settings.batch}; label more pairs")
-    key = context.key(
-        "rm", settings.model_dump(), context.start_id, study.seed, study.model.context,
-        [r["id"] for r in training + test],
-    )  # fmt: skip
+    data = compared(context, settings, "reward_model", settings.margin)
+    key = context.key("rm", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids)
     headline("Reward model")
-    if (saved := context.run.finished("reward_model", key)) is not None:
-        _show(saved)
-        return folder / "model"
-    context.run.claim("reward_model", key)
-    context.connect()
-    make = partial(RewardLearner, context.start_folder, study.model.context, items, settings.learner)
-    needs = worker_needs(settings.learner, study.cluster)
-    group = ActorGroup.ranks("reward learner", settings.learner.ranks, make, needs)
-    try:
-        group.ready()
-        report = _trained(folder, group, items, count, study)
-        report |= {"training_pairs": len(training), **_tested(group, items[count:], count, test, study.seed)}
-        export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), items))
-    finally:
-        group.close()
-    context.run.finish("reward_model", key, report)
-    drop_checkpoints(folder)
-    _show(report)
-    return folder / "model"
+    return trained(context, "reward_model", key, partial(_work, context, settings, data), _show)
 
 
-def _trained(
-    folder: Path,
-    group: ActorGroup[RewardLearner],
-    items: list[Comparisons],
-    count: int,
-    study: Study,
-) -> dict[str, Any]:
-    settings = study.reward_model
-    assert settings is not None
+def _work(context: Context, settings: RewardModel, data: Compared, folder: Path) -> dict[str, Any]:
+    study = context.study
+    make = partial(RewardLearner, context.start_folder, study.model.context, data.prompts, settings.learner)
     looks = Looks(settings.evaluate_every, settings.patience)
-    total = len(reward_model.batches(count, settings.batch, settings.epochs, study.seed)[: settings.steps])
-    groups, state = {"learner": group}, {"looks": looks}
-    every = settings.checkpoint_every
-    with training_run(
-        folder,
-        groups,
-        state,
-        every=every,
-        keep=settings.keep,
-        title="reward model",
-        total=total,
-        trackers=study.trackers,
-    ) as run:
-        reward_model.train(run, group, items, count, looks, settings, study.seed)
-        run.take_best()
-    return {"training_prompts": count}
+    total = len(reward_model.updates(data.training, settings, study.seed))
+    with learners(context, "reward learner", settings.learner, make) as group:
+        groups, state = {"learner": group}, {"looks": looks}
+        with training_run(
+            folder, groups, state, settings, title="reward model", total=total, trackers=study.trackers
+        ) as run:
+            reward_model.train(run, group, data.prompts, data.training, looks, settings, study.seed)
+            run.take_best()
+        report = _tested(group, data, study.seed)
+        export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))
+    return {"training_prompts": data.training, "training_pairs": len(data.rows[0]), **report}
 
 
 def _own_samples(context: Context) -> set[str]:
@@ -104,17 +67,15 @@ def _scale(
     return float(raw.mean()), float(raw.std()) or 1.0
 
 
-def _tested(
-    group: ActorGroup[RewardLearner], held: Sequence[Comparisons], first: int, rows: Sequence[Row], seed: int
-) -> dict[str, Any]:
+def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict[str, Any]:
     """Accuracy by source, domain, and confidence of the label; calibration on what people said, where they did."""
+    held = [data.prompts[i] for i in data.held_out]
     if not held:
         return {"accuracy": {}}
-    positions = list(range(first, first + len(held)))
-    found = reward_model.gaps(group.scatter(RewardLearner.rewards, positions).get(), flattened(held))
+    found = reward_model.gaps(group.scatter(RewardLearner.rewards, data.held_out).get(), flattened(held))
     # One row a comparison, in the order in which `by_prompt` put them together.
     order: dict[str, list[Row]] = {one.prompt: [] for one in held}
-    for row in rows:
+    for row in data.rows[1]:
         order[row["prompt"]].append(row)
     judged = list(zip(found, (row for some in order.values() for row in some), strict=True))
     slices = {"all": judged} | {
@@ -147,8 +108,7 @@ def _accuracy(some: Sequence[tuple[float, Row]], seed: int) -> Interval:
 def _show(report: dict[str, Any]) -> None:
     rows: list[tuple[str, int, float, str]] = []
     for name, figure in report["accuracy"].items():
-        found = figure if isinstance(figure, dict) else vars(figure)
-        rows.append((name, found["n"], found["value"], f"{found['low']:.2f} to {found['high']:.2f}"))
+        rows.append((name, figure["n"], figure["value"], f"{figure['low']:.2f} to {figure['high']:.2f}"))
     note = f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
     if "ece" in report:
         note += f"; on held-out human pairs ECE {report['ece']:.3f}, log loss {report['log_loss']:.3f} (chance 0.693)"

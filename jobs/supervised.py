@@ -12,75 +12,50 @@ from jobs.context import Context
 from jobs.material import Material
 from jobs.overlap import overlap
 from jobs.progress import headline, print_table
-from jobs.training import drop_checkpoints, export, training_run
+from jobs.training import export, learners, trained, training_run
 from trainers import sft
 from trainers.looks import Looks
-from trainers.roles import worker_needs
-from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.algorithms.statistics import bootstrap_mean
 from truing.config.study import Study
 from truing.config.training import Sft
+from truing.data.stream import numbered
 from truing.data.supervised_stream import ExampleStream
 from truing.evaluation.robustness import spread
 
 
 def train_sft(context: Context) -> Path:
     """Returns the trained model's folder."""
-    study, settings = context.study, context.study.sft
+    settings = context.study.sft
     assert settings is not None
-    folder = context.run.path / "sft"
     headline("Supervised fine-tuning")
-    if (saved := context.run.finished("sft", context.sft_key)) is not None:
-        _show(saved)
-        return folder / "model"
-    context.run.claim("sft", context.sft_key)
-    material = context.material
-    context.connect()
+    return trained(context, "sft", context.sft_key, partial(_work, context, settings), _show)
+
+
+def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
+    study, material = context.study, context.material
     shown = Shown(material.every, material.wordings, study.model.context)
     make = partial(SupervisedLearner, context.base_folder, shown, settings.learner)
-    needs = worker_needs(settings.learner, study.cluster)
-    group = ActorGroup.ranks("supervised learner", settings.learner.ranks, make, needs)
-    try:
-        group.ready()
+    with learners(context, "supervised learner", settings.learner, make) as group:
         before = _tested(group, material, settings, study.seed)
-        _trained(folder, group, material, study)
+        _train(folder, group, material, study, settings)
         after = _tested(group, material, settings, study.seed)
         export(folder, group, SupervisedLearner.export)
-    finally:
-        group.close()
     if settings.generate is not None:
         models = {"before": context.base_folder, "after": str(folder / "model")}
         for test, by_model in overlap(context, settings.generate, material, models).items():
             before[test]["rouge_l"], after[test]["rouge_l"] = by_model["before"], by_model["after"]
-    report: dict[str, Any] = {"training": len(material.training), "before": before, "after": after}
-    context.run.finish("sft", context.sft_key, report)
-    drop_checkpoints(folder)
-    _show(report)
-    return folder / "model"
+    return {"training": len(material.training), "before": before, "after": after}
 
 
-def _trained(folder: Path, group: ActorGroup[SupervisedLearner], material: Material, study: Study) -> None:
-    settings = study.sft
-    assert settings is not None
-    count = len(material.training)
+def _train(folder: Path, group: ActorGroup[SupervisedLearner], material: Material, study: Study, settings: Sft) -> None:
     bank, prompts = material.bank, settings.prompts
-    epochs = prompts.epochs if prompts else settings.epochs
-    total = min(-(-count * epochs // settings.batch), settings.steps or 10**9)
-    keys = [f"{i:09d}" for i in range(count)]
-    stream = ExampleStream(keys, study.seed, len(bank.train) if bank else 1, prompts.every if prompts else 1)
+    count, epochs = len(material.training), prompts.epochs if prompts else settings.epochs
+    stream = ExampleStream(numbered(count), study.seed, len(bank.train) if bank else 1, prompts.every if prompts else 1)
+    total = sft.updates(count, epochs, settings)
     looks = Looks(settings.evaluate_every, settings.patience)
     held = _asked(material, next(iter(material.tests)), 0)
-    state = {"stream": stream, "looks": looks}
-    every = settings.checkpoint_every
-    with training_run(
-        folder,
-        {"learner": group},
-        state,
-        every=every,
-        keep=settings.keep,
-        title="SFT",
-        total=total,
-        trackers=study.trackers,
-    ) as run:
+    groups, state = {"learner": group}, {"stream": stream, "looks": looks}
+    with training_run(folder, groups, state, settings, title="SFT", total=total, trackers=study.trackers) as run:
         sft.train(run, group, stream, held, looks, total, settings.batch)
         run.take_best()
 
@@ -151,13 +126,10 @@ def _show(report: dict[str, Any]) -> None:
 def _count(tested: dict[str, Any], name: str) -> int:
     """Items behind a figure: all of the test, or those that an interval was made from."""
     figure = tested[name]
-    if isinstance(figure, float):
-        return tested["n"]
-    return figure["n"] if isinstance(figure, dict) else figure.n
+    return tested["n"] if isinstance(figure, float) else figure["n"]
 
 
-def _shown(figure: "Interval | dict[str, float] | float") -> str:
+def _shown(figure: Any) -> str:
     if isinstance(figure, float):
         return f"{figure:.3f}"
-    found = figure if isinstance(figure, dict) else vars(figure)
-    return f"{found['value']:.3f} ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{figure['value']:.3f} ({figure['low']:.2f} to {figure['high']:.2f})"

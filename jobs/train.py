@@ -2,7 +2,7 @@
 
 from jobs.context import Context
 from jobs.direct import train_dpo
-from jobs.policy import reward_folder_of, train_policy
+from jobs.policy import train_policy
 from jobs.rejection import train_rejection
 from jobs.reward import train_reward_model
 from jobs.supervised import train_sft
@@ -20,4 +20,4 @@ def train(context: Context) -> None:
     if study.rejection is not None:
         train_rejection(context)
     if study.policy is not None:
-        train_policy(context, reward_folder_of(context, study.policy))
+        train_policy(context)

@@ -1,25 +1,75 @@
-"""What every training stage does around its trainer: data split, progress, checkpoints, export."""
+"""What every training stage does around its trainer: once only, learners, progress, checkpoints, export."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from actors.group import ActorGroup
+from actors.learner import Seat
 from jobs.context import Context
-from jobs.preferences import human_rows
 from jobs.progress import Progress, console
-from jobs.store import RunFolder
+from trainers.roles import worker_needs
 from trainers.run import Run, Stateful
 from trainers.trackers import Trackers, flat
+from truing.config.roles import Learner
 from truing.config.tracking import Tracker
-from truing.config.training import LabelSource, Preferences
-from truing.data.judged import Comparisons, Source, by_prompt
-from truing.errors import ConfigError
-from truing.records import Row, content_id
+
+A = TypeVar("A")
+
+
+class Kept(Protocol):
+    """The part of a section that says which checkpoints there are."""
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints."""
+        ...
+
+    @property
+    def keep(self) -> int:
+        """Last checkpoints that stay."""
+        ...
+
+
+def trained(
+    context: Context,
+    stage: str,
+    key: str,
+    work: Callable[[Path], dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+) -> Path:
+    """Do a training stage, if it is not finished; show what it reported; returns its model's folder.
+
+    `work` trains in the stage's folder, leaves `model` there, and returns the report.
+
+    Raises:
+        ConfigError: the folder holds the stage's result, or its checkpoints, for other inputs.
+    """
+    run = context.run
+    folder = run.path / stage
+    if run.finished(stage, key) is None:
+        run.claim(stage, key)
+        run.finish(stage, key, work(folder))
+        _drop_checkpoints(folder)
+    report = run.finished(stage, key)
+    assert report is not None
+    show(report)
+    return folder / "model"
+
+
+@contextmanager
+def learners(context: Context, role: str, settings: Learner, make: Callable[[Seat], A]) -> Iterator[ActorGroup[A]]:
+    """The ranks of a learner, loaded; they end with the block."""
+    context.connect()
+    group = ActorGroup.ranks(role, settings.ranks, make, worker_needs(settings, context.study.cluster))
+    try:
+        yield group.ready()
+    finally:
+        group.close()
 
 
 @contextmanager
@@ -27,9 +77,8 @@ def training_run(
     folder: Path,
     groups: Mapping[str, ActorGroup[Any]],
     state: Mapping[str, Stateful],
+    settings: Kept,
     *,
-    every: int,
-    keep: int,
     title: str,
     total: int,
     trackers: Sequence[Tracker],
@@ -57,6 +106,7 @@ def training_run(
         console.print(f"  {title}: going on from the last checkpoint of {folder}")
     with bar:
         try:
+            every, keep = settings.checkpoint_every, settings.keep
             yield Run(folder, every=every, groups=groups, state=state, on_step=on_step, keep=keep)
             finished = True
         finally:
@@ -74,54 +124,7 @@ def export(folder: Path, group: ActorGroup[Any], method: Any, *arguments: float)
     return folder / "model"
 
 
-def drop_checkpoints(folder: Path) -> None:
+def _drop_checkpoints(folder: Path) -> None:
     """A finished stage keeps its model and its metrics; the optimizer's state is several times their size."""
     for path in chain(folder.glob("checkpoint-*"), folder.glob("best-*")):
         shutil.rmtree(path)
-
-
-def preference_rows(context: Context, settings: Preferences, stage: str) -> list[Row]:
-    """What `truing label` stored, and the human sets that the section names.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    folders = [context.run, *(RunFolder(Path(path)) for path in settings.earlier)]
-    stored = {row["id"]: row for folder in folders for row in folder.table("preferences").rows()}
-    rows = [*stored.values(), *human_rows(settings.data)]
-    if not rows:
-        raise ConfigError(
-            f"{stage}: {context.run.path} holds no preferences to train on; run `truing label` with this configuration"
-            f" first, or name a set of human labels in {stage}.data"
-        )
-    names = {row["source"] for row in rows}
-    if unknown := sorted(set(settings.sources) - names):
-        raise ConfigError(
-            f"{stage}.sources names {unknown[0]!r} and no preference is of that source; there are {', '.join(sorted(names))}"
-        )
-    return rows
-
-
-def split_rows(rows: Sequence[Row], sources: Mapping[str, LabelSource]) -> tuple[list[Row], list[Row]]:
-    """(training, test) preferences. Of each source, the prompts that hash lowest are tested; nothing else of a tested prompt
-    is trained on, whatever its source."""
-    tested: set[tuple[str, str]] = set()
-    for source in sorted({row["source"] for row in rows}):
-        prompts = sorted(
-            {row["prompt"] for row in rows if row["source"] == source}, key=lambda p: content_id("split", p)
-        )
-        held = round(sources.get(source, LabelSource()).holdout * len(prompts))
-        tested |= {(source, prompt) for prompt in prompts[:held]}
-    prompts = {prompt for _, prompt in tested}
-    test = [row for row in rows if (row["source"], row["prompt"]) in tested]
-    return [row for row in rows if row["prompt"] not in prompts], test
-
-
-def comparisons(
-    training: Sequence[Row], test: Sequence[Row], settings: Preferences, margin: float
-) -> tuple[list[Comparisons], int]:
-    """All prompts with their comparisons, those to train on first, and how many these are."""
-    sources = {name: Source(one.weight, one.temperature) for name, one in settings.sources.items()}
-    trained = [one for one in by_prompt(training, sources, margin) if one.weight > 0]
-    # What is tested is the label as it stands: neither weighted, nor made hard or soft.
-    return [*trained, *by_prompt(test, {}, margin)], len(trained)

@@ -15,7 +15,7 @@ from torch import Tensor
 from actors.group import ActorGroup
 from actors.preference import PreferenceLearner
 from trainers.looks import Looks
-from trainers.reward_model import batches, gaps, hits
+from trainers.reward_model import gaps, hits, updates
 from trainers.run import Run
 from truing.algorithms.losses import direct_preference, identity_preference
 from truing.config.training import Dpo as Settings
@@ -44,7 +44,7 @@ def train(
     seed: int,
 ) -> None:
     """Update on each batch, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
-    plan = batches(training, settings.batch, settings.epochs, seed)[: settings.steps]
+    plan = updates(training, settings, seed)
     chosen = partial(loss, kind=settings.loss, beta=settings.beta, smoothing=settings.smoothing)
     held = list(range(training, len(comparisons)))
     judged = flattened(comparisons[i] for i in held)

@@ -19,6 +19,7 @@ from trainers.looks import Looks
 from trainers.run import Run
 from truing.algorithms.losses import preference
 from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.config.training import Preferences
 from truing.config.training import RewardModel as Settings
 from truing.data.judged import Comparisons, Judged, flattened
 from truing.records import derived_seed
@@ -46,6 +47,11 @@ def batches(count: int, batch: int, epochs: int, seed: int) -> list[list[int]]:
     return found
 
 
+def updates(count: int, settings: Preferences, seed: int) -> list[list[int]]:
+    """The prompts of each update of a whole training."""
+    return batches(count, settings.batch, settings.epochs, seed)[: settings.steps]
+
+
 def train(
     run: Run,
     group: ActorGroup[RewardLearner],
@@ -56,7 +62,7 @@ def train(
     seed: int,
 ) -> None:
     """Update on each batch, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
-    plan = batches(training, settings.batch, settings.epochs, seed)[: settings.steps]
+    plan = updates(training, settings, seed)
     held = list(range(training, len(comparisons)))
     judged = flattened(comparisons[i] for i in held)
     for step in run.steps(len(plan)):

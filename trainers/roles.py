@@ -20,19 +20,15 @@ from actors.rollout import Probe, RolloutEngine
 from actors.scoring import (
     Part,
     RewardGraph,
-    finished_scores,
     labeler_scores,
-    length_scores,
     model_scores,
-    pattern_scores,
+    rule_scores,
 )
 from actors.serving import ServedLabelers
 from truing.config.labeling import EngineLabeler, RecordedLabeler, Style
 from truing.config.policy import (
     AiScorePart,
     CombinedPart,
-    FinishedPart,
-    LengthPart,
     Ppo,
     Reinforce,
     RewardModelPart,
@@ -158,11 +154,7 @@ class Roles:
             labeler, spent, steps = self._labelers[part_name(part)]
             options = {"asking": score_asking(part), "steps": steps}
             return Part(part.kind, part.weight, self._labeler(part, labeler, spent), labeler_scores, options)
-        if isinstance(part, FinishedPart):
-            return Part(part.kind, part.weight, self.references, finished_scores)
-        if isinstance(part, LengthPart):
-            return Part(part.kind, part.weight, self.references, length_scores, {"target": part.target})
-        return Part(part_name(part), part.weight, self.references, pattern_scores, {"pattern": part.pattern})
+        return Part(part_name(part), part.weight, self.references, rule_scores, {"rule": part})
 
     def _labeler(self, part: AiScorePart, labeler: Online, spent: Path) -> ActorGroup[Any] | ServedLabelers:
         """Actors of a fixed number, or served replicas."""

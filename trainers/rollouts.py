@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Any
 
-import numpy as np
-
 from actors.critic import Critic
 from actors.forward import Floats
 from actors.group import Pending
@@ -21,8 +19,9 @@ from trainers.progress import batch_figures, check_failures
 from trainers.roles import Roles
 from trainers.run import Run
 from trainers.sync import push_weights
+from truing.algorithms.statistics import standardised
 from truing.config.policy import Policy as Settings
-from truing.data.stream import PromptStream
+from truing.data.stream import PromptStream, numbered
 from truing.records import Rollout
 
 
@@ -53,7 +52,7 @@ class Sampler:
         self._roles, self._prompts, self._settings, self._seed = roles, prompts, settings, seed
         self._texts, self._text_ids = (
             texts,
-            PromptStream([f"{i:09d}" for i in range(len(texts))], seed) if texts else None,
+            PromptStream(numbered(len(texts)), seed) if texts else None,
         )
         self._next: Pending[list[Rollout]] | None = None
 
@@ -176,8 +175,7 @@ def trained_on(rewards: Sequence[Sequence[Reward]], whiten: bool, drop_equal: bo
         totals = [
             [t if kept or not any(differ) else None for t in group] for group, kept in zip(totals, differ, strict=True)
         ]
-    known = [total for group in totals for total in group if total is not None]
-    if not whiten or not known:
+    if not whiten:
         return totals
-    mean, deviation = float(np.mean(known)), float(np.std(known)) + 1e-8
-    return [[None if total is None else (total - mean) / deviation for total in group] for group in totals]
+    scaled = iter(standardised([total for group in totals for total in group if total is not None]))
+    return [[None if total is None else next(scaled) for total in group] for group in totals]

@@ -11,7 +11,14 @@ from actors.group import ActorGroup
 from actors.supervised import Asked, SupervisedLearner
 from trainers.looks import Looks
 from trainers.run import Run
+from truing.config.training import Passes
 from truing.data.supervised_stream import ExampleStream
+
+
+def updates(count: int, epochs: int, settings: Passes) -> int:
+    """Updates of a whole training; the last one goes on into what would be the next epoch."""
+    whole = -(-count * epochs // settings.batch)
+    return whole if settings.steps is None else min(whole, settings.steps)
 
 
 def train(

@@ -10,8 +10,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -222,16 +222,14 @@ class Trackers:
         if not self._begun:
             self._begin(step)
         for kind, tracker in list(self._open.items()):
-            with self._guard(kind, f"at step {step}"):
-                tracker.log(step, _figures(row))
+            self._note(kind, attempted(partial(tracker.log, step, _figures(row)), f"at step {step}"))
 
     def close(self, *, finished: bool) -> None:
         """Close them all, and say again which were dropped."""
         if finished and not self._begun and (rows := self._rows()):
             self._begin(rows[-1]["step"] + 1)  # the kill came after the last step: they may lack what it had not sent
         for kind, tracker in list(self._open.items()):
-            with self._guard(kind, "as it was closed"):
-                tracker.close(finished=finished)
+            self._note(kind, attempted(partial(tracker.close, finished=finished), "as it was closed"))
         for kind, failed in self._dropped.items():
             self._warn(f"trackers: {kind} is not complete, it failed {failed.reason}; metrics.jsonl has every step")
         self._open, self._dropped = {}, {}
@@ -239,26 +237,34 @@ class Trackers:
     def _begin(self, start: int) -> None:
         self._begun = True
         for settings in self._settings:
-            with self._guard(settings.kind, "as it was opened"):
-                tracker = opened(settings, self._folder / "trackers" / settings.kind, start)
-                self._open[settings.kind] = tracker
-                for row in self._rows():
-                    if row["step"] < start:
-                        tracker.log(row["step"], _figures(row))
+            self._note(settings.kind, attempted(partial(self._open_one, settings, start), "as it was opened"))
+
+    def _open_one(self, settings: tracking.Tracker, start: int) -> None:
+        tracker = opened(settings, self._folder / "trackers" / settings.kind, start)
+        self._open[settings.kind] = tracker
+        for row in self._rows():
+            if row["step"] < start:
+                tracker.log(row["step"], _figures(row))
 
     def _rows(self) -> list[dict[str, Any]]:
         return read_metrics(self._folder / "metrics.jsonl") if self._settings else []
 
-    @contextmanager
-    def _guard(self, kind: str, when: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever a tracker raises, the training goes on
-            said = (str(error).splitlines() or [""])[0][:200]
-            failed = Failed(f"{when} ({type(error).__name__}: {said})")
+    def _note(self, kind: str, failed: Failed | None) -> None:
+        """A tracker that failed is dropped, and said to be."""
+        if failed is not None:
             self._dropped[kind] = failed
             self._open.pop(kind, None)
             self._warn(f"trackers: {kind} failed {failed.reason}; the training goes on without it")
+
+
+def attempted(action: Callable[[], None], when: str) -> Failed | None:
+    """Do it; whatever a tracker raises becomes a value, for the training goes on."""
+    try:
+        action()
+    except Exception as error:  # noqa: BLE001
+        said = (str(error).splitlines() or [""])[0][:200]
+        return Failed(f"{when} ({type(error).__name__}: {said})")
+    return None
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, float]:

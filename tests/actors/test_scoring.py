@@ -8,19 +8,19 @@ import pytest
 from actors.scoring import (
     Part,
     RewardGraph,
-    finished_scores,
     labeler_scores,
-    length_scores,
     model_scores,
-    pattern_scores,
+    rule_scores,
     whitened_scores,
 )
 from tests.actors.examples import Done, Here, random_rollouts
 from truing.config.labeling import Style
+from truing.config.policy import FinishedPart, LengthPart, PatternPart
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 from truing.records import Failed, NotAsked, Rollout, Unparsable
 
+DIGITS = PatternPart(pattern=r"\d")
 TEXTS = (("aa1", "b22"), ("", "3c"))
 GROUPS: list[list[Rollout]] = [
     [
@@ -63,12 +63,12 @@ def test_parts_read_the_rollouts_in_order() -> None:
     assert found == [[3.0, Failed("too long")], [Failed("unparsable: no number"), 2.0]]
     assert judge.asked == [([("q0", "aa1"), ("q0", "b22"), ("q1", ""), ("q1", "3c")], asking, "1. Read.")]
     # 0 where it ended by itself (on the diagonal), -1 where it was cut off
-    assert finished_scores(None, GROUPS) == [[0.0, -1.0], [-1.0, 0.0]]
+    assert rule_scores(None, GROUPS, rule=FinishedPart()) == [[0.0, -1.0], [-1.0, 0.0]]
     # digits: 1 of 3 characters, 2 of 3, none of none, 1 of 2
-    assert pattern_scores(None, GROUPS, pattern=r"\d") == [[pytest.approx(1 / 3), pytest.approx(2 / 3)], [0.0, 0.5]]
+    assert rule_scores(None, GROUPS, rule=DIGITS) == [[pytest.approx(1 / 3), pytest.approx(2 / 3)], [0.0, 0.5]]
     # ½ a target over it each: rollouts of 2 and 3 tokens with a target of 2
     short = [[replace(r, tokens=[5] * size) for r, size in zip(GROUPS[0], (2, 3), strict=True)]]
-    assert length_scores(None, short, target=2) == [[0.0, -0.5]]
+    assert rule_scores(None, short, rule=LengthPart(target=2)) == [[0.0, -0.5]]
 
 
 def graph(*parts: tuple[str, float, Any, dict[str, Any]]) -> RewardGraph:
@@ -77,7 +77,9 @@ def graph(*parts: tuple[str, float, Any, dict[str, Any]]) -> RewardGraph:
 
 
 def test_the_total_is_the_weighted_sum_and_the_parts_stay_raw() -> None:
-    rewards = graph(("finished", 2.0, finished_scores, {}), ("pattern", -3.0, pattern_scores, {"pattern": r"\d"}))
+    rewards = graph(
+        ("finished", 2.0, rule_scores, {"rule": FinishedPart()}), ("pattern", -3.0, rule_scores, {"rule": DIGITS})
+    )
     found = rewards.finish(rewards.start(Done(GROUPS)))
     parts = [[r.parts for r in group] for group in found]
     assert [[p["finished"] for p in group] for group in parts] == [[0, -1], [-1, 0]]
@@ -94,7 +96,7 @@ def some_fail(_: object, groups: list[list[Rollout]]) -> list[list[float | Faile
 
 
 def test_a_failed_part_leaves_no_total_and_the_other_parts_as_they_are() -> None:
-    rewards = graph(("judge", 0.5, some_fail, {}), ("finished", 2.0, finished_scores, {}))
+    rewards = graph(("judge", 0.5, some_fail, {}), ("finished", 2.0, rule_scores, {"rule": FinishedPart()}))
     ((first, second), third) = rewards.finish(rewards.start(Done(GROUPS)))
     assert second.total is None
     assert second.parts == {"judge": Failed("q0 is too long"), "finished": -1.0}
@@ -103,7 +105,7 @@ def test_a_failed_part_leaves_no_total_and_the_other_parts_as_they_are() -> None
 
 
 def test_a_weight_of_0_does_not_hide_a_failure() -> None:
-    rewards = graph(("judge", 0.0, some_fail, {}), ("finished", 2.0, finished_scores, {}))
+    rewards = graph(("judge", 0.0, some_fail, {}), ("finished", 2.0, rule_scores, {"rule": FinishedPart()}))
     found = rewards.finish(rewards.start(Done(GROUPS)))
     assert [[r.total for r in group] for group in found] == [[0.0, None], [-2.0, 0.0]]
 
@@ -131,7 +133,7 @@ def test_a_part_may_be_whitened_over_the_batch_not_over_a_share_of_it() -> None:
     rewards = RewardGraph(
         [
             Part("digit", 2.0, Here(None, None), numbers_of, whiten=True),
-            Part("finished", 1.0, Here(None, None), finished_scores),
+            Part("finished", 1.0, Here(None, None), rule_scores, {"rule": FinishedPart()}),
         ]
     )
     (first, second), (third, fourth) = rewards.finish(rewards.start(Done(GROUPS)))
@@ -158,6 +160,6 @@ def test_all_parts_are_at_work_before_any_is_waited_for() -> None:
 
             return Waiting(done.get())
 
-    rewards = RewardGraph([Part(name, 1.0, Slow(None), finished_scores) for name in ("a", "b")])
+    rewards = RewardGraph([Part(name, 1.0, Slow(None), rule_scores, {"rule": FinishedPart()}) for name in ("a", "b")])
     rewards.finish(rewards.start(Done(GROUPS)))
     assert events == ["start", "start", "wait", "wait"]

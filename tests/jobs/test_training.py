@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from jobs import training
+from jobs.compared import comparisons, preference_rows, split_rows
 from jobs.store import RunFolder
-from jobs.training import comparisons, preference_rows, split_rows, training_run
+from jobs.training import training_run
 from tests.jobs.drive import write_lines
 from tests.trainers.stored_figures import scalars
 from trainers.run import read_metrics
@@ -74,7 +75,8 @@ def _train(
     trackers: tuple[TensorBoard | MlFlow, ...] = BOARD,
     interrupted_in: int = -1,
 ) -> None:
-    with training_run(folder, {}, {}, every=2, keep=1, title="toy", total=total, trackers=trackers) as run:
+    kept = RewardModel(checkpoint_every=2)
+    with training_run(folder, {}, {}, kept, title="toy", total=total, trackers=trackers) as run:
         for step in run.steps(total):
             if step == interrupted_in:
                 raise KeyboardInterrupt

@@ -11,14 +11,14 @@ from actors.critic import Critic
 from actors.policy import Policy
 from actors.reference import Reference
 from actors.rollout import Probe, Weights
-from actors.scoring import Part, RewardGraph, pattern_scores
+from actors.scoring import Part, RewardGraph, rule_scores
 from tests.actors.examples import LEARNER, SCORER, Here, alone, plain_logits, plain_logprobs, plain_model
 from trainers import grpo, ppo, reinforce, rloo
 from trainers.rollouts import Sampler
 from trainers.run import Run
 from truing.algorithms.kl import AdaptiveKl
+from truing.config.policy import PatternPart, Ppo, Reinforce
 from truing.config.policy import Policy as Settings
-from truing.config.policy import Ppo, Reinforce
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.data.stream import PromptStream
 from truing.records import Rollout, derived_seed
@@ -86,7 +86,7 @@ def reinforced(
     references = Here(Reference(tiny, SCORER, "float32", 1.0))
     roles: Any = SimpleNamespace(
         engines=Here(Writer(tiny, 4)), policy=Here(policy), critic=critic and Here(critic), references=references,
-        graph=RewardGraph([Part("letters", 1.0, references, pattern_scores, {"pattern": "[a-z]"})]),
+        graph=RewardGraph([Part("letters", 1.0, references, rule_scores, {"rule": PatternPart(pattern="[a-z]")})]),
         probe=Probe([3, 20, 30], [40, 50]),
     )  # fmt: skip
     sampler = Sampler(roles, PromptStream(list(QUESTIONS), 0), settings, seed=1, texts=("A text.", "And another one."))

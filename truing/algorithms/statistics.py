@@ -90,6 +90,14 @@ def binomial_two_sided(k: int, n: int) -> float:
     return min(1.0, 2 * math.exp(log_tail))
 
 
+def standardised(values: Sequence[float]) -> list[float]:
+    """(x - mean) / (deviation + 1e-8), with the population's deviation; nothing for no values."""
+    if not values:
+        return []
+    array = np.asarray(values, np.float64)
+    return ((array - array.mean()) / (array.std() + 1e-8)).tolist()
+
+
 def _mean(values: FloatArray) -> float:
     return float(values.mean())
 

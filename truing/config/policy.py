@@ -149,6 +149,10 @@ class PatternPart(Section):
         return pattern
 
 
+RulePart = FinishedPart | LengthPart | PatternPart
+"""Parts that a rule scores: no model, no opinion."""
+
+
 def part_name(part: "RewardPart") -> str:
     """What a part is called in metrics and reports: its kind, and for a pattern the pattern too."""
     return f"pattern {part.pattern}" if isinstance(part, PatternPart) else part.kind

@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from truing.records import derived_seed
 
 
+def numbered(count: int) -> list[str]:
+    """Ids for `count` items that have none but their position: `int` gives it back, and they sort as the positions do."""
+    return [f"{position:09d}" for position in range(count)]
+
+
 class PromptStream:
     """Prompt ids in an order shuffled anew each epoch. The order of epoch e depends on (seed, e) alone."""
 
