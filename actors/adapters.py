@@ -1,5 +1,6 @@
 """What is trained of a model, and the plain weights that come of it: all of them, or low-rank adapters merged in."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,20 +45,30 @@ def _without_dropout(module: nn.Module) -> None:
             setattr(module, name, 0.0)
 
 
-def merged(model: "PreTrainedModel") -> dict[str, Tensor]:
-    """Parameters by their Hugging Face names, adapters added to what they adapt: W + (alpha / r)·B·A."""
+def ingredients(model: "PreTrainedModel") -> dict[str, list[nn.Parameter]]:
+    """What each parameter of the plain model, by its Hugging Face name, is made of: itself, then its adapters."""
+    found: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        owner, adapter, _ = name.partition(".lora_")
+        plain = f"{owner}.weight" if adapter else name.replace(".base_layer", "")
+        found.setdefault(plain, []).append(parameter)
+    return found
+
+
+def merged(model: "PreTrainedModel", names: Collection[str] | None = None) -> dict[str, Tensor]:
+    """Parameters by their Hugging Face names, adapters added to what they adapt: W + (alpha / r)·B·A.
+
+    `names`: those that are wanted; all where None.
+    """
     from peft.tuners.lora import Linear
 
-    added = {
-        f"{name}.weight": module.get_delta_weight(ADAPTER)
-        for name, module in model.named_modules()
-        if isinstance(module, Linear)
-    }
     found: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        if ".lora_" in name:
+    for plain, (parameter, *adapters) in ingredients(model).items():
+        if names is not None and plain not in names:
             continue
-        plain = name.replace(".base_layer", "")
-        whole = parameter.detach()
-        found[plain] = whole + added[plain].detach() if plain in added else whole
+        found[plain] = parameter.detach()
+        if adapters:
+            module = model.get_submodule(plain.removesuffix(".weight"))
+            assert isinstance(module, Linear)
+            found[plain] = found[plain] + module.get_delta_weight(ADAPTER).detach()
     return found

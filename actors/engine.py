@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -121,9 +122,17 @@ class Engine:
         positions = (output.prompt_logprobs or [])[len(prompt) :]
         return [position[token].logprob for position, token in zip(positions, response, strict=True) if position]
 
-    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Take new weights of the same model and forget what was computed with the old ones."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights)})
+    def open_weights(self) -> None:
+        """Before the first of new weights of the same model: layers wait until all that they are made of is there."""
+        self._llm.apply_model(_open)
+
+    def take_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Some of the new weights."""
+        self._llm.apply_model(partial(_take, weights=weights))
+
+    def close_weights(self) -> None:
+        """After the last of them: put them to use, and forget what was computed with the old ones."""
+        self._llm.apply_model(partial(_close, config=self._llm.model_config))
         self._llm.apply_model(_repack_tied_head)
         self.forget()
 
@@ -132,8 +141,24 @@ class Engine:
         self._llm.reset_prefix_cache()
 
 
+def _open(model: torch.nn.Module) -> None:
+    from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+    initialize_layerwise_reload(model)
+
+
+def _take(model: torch.nn.Module, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+    model.load_weights(weights)  # pyright: ignore[reportCallIssue] - every model of vLLM has it
+
+
+def _close(model: torch.nn.Module, config: object) -> None:
+    from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+    finalize_layerwise_reload(model, config)
+
+
 def _repack_tied_head(model: torch.nn.Module) -> None:
-    """A tied LM head keeps a packed copy on the CPU, which `reload_weights` leaves as it was: tie and pack it again."""
+    """A tied LM head keeps a packed copy on the CPU, which reloading leaves as it was: tie and pack it again."""
     head, body = model.get_submodule("lm_head"), model.get_submodule("model")
     if not model.config.tie_word_embeddings:  # pyright: ignore[reportAttributeAccessIssue]
         return

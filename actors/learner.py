@@ -3,7 +3,7 @@
 import math
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from actors import sharded
-from actors.engine import KEPT_MEMORY
 from actors.networks import ScalarHead, TokenLogprobs
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
@@ -43,7 +42,7 @@ def learner_environment(settings: LearnerSettings) -> dict[str, str]:
     common = {"TOKENIZERS_PARALLELISM": "false", "LOCAL_RANK": "0"}
     if settings.gpus:
         return common
-    return common | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus), **KEPT_MEMORY}
+    return common | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
 
 
 def autocast(settings_precision: str, gpus: float) -> AbstractContextManager[object]:
@@ -175,9 +174,9 @@ class Learner:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
 
-    def whole(self) -> AbstractContextManager[object]:
-        """A block in which every rank sees the parameters as a whole. All ranks enter it."""
-        return sharded.gathered(self.network, self.settings)
+    def whole(self, parameters: Iterable[nn.Parameter] | None = None) -> AbstractContextManager[object]:
+        """A block in which every rank sees these parameters (all where None) as a whole. All ranks enter it."""
+        return sharded.gathered(self.network.parameters() if parameters is None else parameters, self.settings)
 
     def save(self, folder: Path) -> None:
         """Write what resuming needs: parameters (rank 0) and this rank's share of the optimizer. No pickle."""

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.adapters import merged
+from actors.adapters import ingredients, merged
 from actors.forward import Floats, joined, rollout_tree, rows_of
 from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
+from actors.sharded import numbers_of
 from truing.algorithms.losses import importance_weights, negative_log_likelihood
 from truing.data.batches import IDLE, Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
@@ -172,14 +173,31 @@ class Policy(LanguageLearner):
         batches = micro_batches([len(tree) for tree in trees], learner.settings.token_budget)
         return [lambda b=batch: lm_loss(b) for batch in batches]
 
-    def weights(self) -> tuple[Weights, int]:
+    def buckets(self, size: float) -> list[list[str]]:
+        """Names of the plain model's parameters in the model's order, in shares of at most `size` bytes as bfloat16.
+
+        A parameter that is larger alone is a share of its own.
+        """
+        found: list[list[str]] = []
+        room = 0.0
+        for name, (parameter, *_) in ingredients(self.network.model).items():
+            bytes_ = 2 * numbers_of(parameter, self.learner.settings)
+            if not found or bytes_ > room:
+                found.append([])
+                room = size
+            found[-1].append(name)
+            room -= bytes_
+        return found
+
+    def weights(self, names: Sequence[str]) -> tuple[Weights, int]:
         """Parameters as bfloat16 bits, adapters merged in, and their checksum. Every rank is asked; rank 0 has an answer."""
-        with self.learner.whole():
+        made_of = ingredients(self.network.model)
+        with self.learner.whole(part for name in names for part in made_of[name]):
             if self.learner.seat.rank:
                 return {}, 0
             bits = {
                 name: parameter.to(torch.bfloat16).view(torch.int16).cpu().numpy()
-                for name, parameter in merged(self.network.model).items()
+                for name, parameter in merged(self.network.model, set(names)).items()
             }
         return bits, checksum(bits)
 

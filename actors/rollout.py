@@ -96,20 +96,32 @@ class RolloutEngine:
         text = output.text.strip()
         return Rollout(key, self._texts[key], self._prompts[key], tokens, logprobs, text, finished, self.version)
 
-    def load_weights(self, weights: Weights, *, version: int, expected: int) -> int:
-        """Take the weights of a version; returns their checksum as it arrived.
+    def open_weights(self) -> None:
+        """The weights of another version are about to come, in buckets."""
+        self._engine.open_weights()
+
+    def take_bucket(self, bucket: tuple[Weights, int]) -> int:
+        """Take some weights of a version, and the checksum that they left with; returns the one that they arrived with.
 
         Raises:
-            ActorDied: the checksum is not the expected one.
+            ActorDied: the two differ.
         """
+        weights, expected = bucket
         found = checksum(weights)
         if found != expected:
-            raise ActorDied(f"weights of version {version} arrived with checksum {found:08x} instead of {expected:08x}")
+            raise ActorDied(
+                f"rollout: weights {min(weights)} to {max(weights)} arrived with checksum {found:08x} instead of {expected:08x}"
+            )
         # A copy: the object store's memory is read-only, and torch wants to know that nobody writes to it.
-        named = ((name, torch.from_numpy(array.copy()).view(torch.bfloat16)) for name, array in weights.items())
-        self._engine.load_weights(named)
-        self.version = version
+        self._engine.take_weights(
+            [(name, torch.from_numpy(array.copy()).view(torch.bfloat16)) for name, array in weights.items()]
+        )
         return found
+
+    def close_weights(self, version: int) -> None:
+        """All weights of that version have come: use them."""
+        self._engine.close_weights()
+        self.version = version
 
     def probe(self, probe: Probe) -> list[float]:
         """Log-probs of the probe's response, to be compared with the learner's."""

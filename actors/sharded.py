@@ -4,7 +4,7 @@ Stage 0 keeps everything on every rank, 1 and 2 shard the optimizer's float32 co
 3 shards the parameters as well.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,23 @@ def zero_settings(settings: LearnerSettings) -> dict[str, Any]:
     return chosen
 
 
-def gathered(network: nn.Module, settings: LearnerSettings) -> AbstractContextManager[object]:
-    """A block in which the parameters are whole on every rank; all ranks must enter it."""
+def gathered(parameters: Iterable[nn.Parameter], settings: LearnerSettings) -> AbstractContextManager[object]:
+    """A block in which these parameters are whole on every rank; all ranks must enter it."""
     if settings.zero_stage < 3:
         return nullcontext()
     import deepspeed
 
-    return deepspeed.zero.GatheredParameters(list(network.parameters()))
+    return deepspeed.zero.GatheredParameters(list(parameters))
+
+
+def numbers_of(parameter: nn.Parameter, settings: LearnerSettings) -> int:
+    """How many numbers a parameter has as a whole."""
+    return int(parameter.ds_numel) if settings.zero_stage == 3 else parameter.numel()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def save(folder: Path, network: nn.Module, engine: Any, settings: LearnerSettings, rank: int, world: int) -> None:
     """Trained parameters as a whole (rank 0), this rank's masters and moments, and the schedule's place."""
-    with gathered(network, settings):
+    with gathered(network.parameters(), settings):
         if rank == 0:
             parameters = {name: p.detach().contiguous() for name, p in _trained(network)}
             save_file(parameters, folder / "parameters.safetensors")

@@ -74,13 +74,13 @@ def learner_rows() -> Rows:
         return policy.update(groups, old, advantages, [0] * 4, minibatches=1, loss=policy_gradient, importance_cap=2.0)
 
     update()
-    flops = 2 * sum(p.numel() for p in policy._network.parameters()) * tokens
+    flops = 2 * sum(p.numel() for p in policy.network.parameters()) * tokens
     limit = flops / matmul_rate()
     reading, updating = seconds(lambda: policy.logprobs(groups)), seconds(update)
     return [
         ("learner, log-probs", tokens / reading, "tokens/s", limit / reading),
         ("learner, update", tokens / updating, "tokens/s", 3 * limit / updating),
-        ("weights and checksum", seconds(policy.weights), "s", None),
+        ("weights and checksum", seconds(lambda: policy.weights(policy.buckets(1e12)[0])), "s", None),
     ]
 
 

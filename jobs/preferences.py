@@ -95,12 +95,17 @@ def _marked(sources: Sequence[HumanLabels]) -> Iterator[Row]:
 
 
 def human_rows(sources: Sequence[HumanLabels]) -> Iterator[Row]:
-    """Preferences of people, each source under its own name: certain, a tie even, without log-probs."""
+    """Preferences of people, each source under its own name, without log-probs.
+
+    Where each annotator's vote is known p is the share of votes, else the mark is certain; a tie is even.
+    """
     for question in questions(sources):
         pair, source = question.pair, question.source
         row = {"pair": content_id("marked", source, pair.id), "prompt": pair.prompt, "first": pair.first}
         row |= {"second": pair.second, "domain": pair.domain}
-        known = _row(row, P_HUMAN[question.human], question.weight, source, f"people, {source}", None)
+        votes = [P_HUMAN[vote] for vote in question.votes if vote is not None]
+        p = fmean(votes) if votes else P_HUMAN[question.human]
+        known = _row(row, p, question.weight, source, f"people, {source}", None)
         yield known | {"strength": question.strength}
 
 

@@ -1,6 +1,6 @@
 """Reward model: train on the preference set, test on the held-out part of it, set the scale."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from trainers.looks import Looks
 from truing.algorithms.statistics import Interval
 from truing.config.training import RewardModel
 from truing.data.judged import Comparisons, flattened
+from truing.labeling.figures import length_group
 from truing.records import Row
 
 SCALE_PROMPTS = 48
@@ -68,7 +69,7 @@ def _scale(
 
 
 def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict[str, Any]:
-    """Accuracy by source, domain, and confidence of the label; calibration on what people said, where they did."""
+    """Accuracy by source, domain, confidence of the label and length; calibration on what people said, where they did."""
     held = [data.prompts[i] for i in data.held_out]
     if not held:
         return {"accuracy": {}}
@@ -78,10 +79,17 @@ def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict
     for row in data.rows[1]:
         order[row["prompt"]].append(row)
     judged = list(zip(found, (row for some in order.values() for row in some), strict=True))
+    half = float(np.median([abs(_longer(row)) for _, row in judged]))
+    ways: tuple[Callable[[Row], str], ...] = (
+        lambda row: f"source {row['source']}",
+        lambda row: f"domain {row['domain']}",
+        _by_margin,
+        lambda row: length_group(_longer(row), half, "better one"),
+    )
     slices = {"all": judged} | {
-        name: [(gap, row) for gap, row in judged if _group(row, column) == name]
-        for column in ("source", "domain", "margin")
-        for name in sorted({_group(row, column) for _, row in judged})
+        name: [(gap, row) for gap, row in judged if way(row) == name]
+        for way in ways
+        for name in sorted({way(row) for _, row in judged})
     }
     report: dict[str, Any] = {"accuracy": {name: _accuracy(some, seed) for name, some in slices.items() if some}}
     people = [(gap, row["p_chosen"]) for gap, row in judged if row["source"] != "ai"]
@@ -92,13 +100,16 @@ def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict
     return report
 
 
-def _group(row: Row, column: str) -> str:
-    if column == "margin":
-        if row["strength"] is not None:
-            return f"strength {row['strength']:g}"
-        p = row["p_chosen"]
-        return "label 1" if p == 1 else f"label {'0.5 to 0.6' if p < 0.6 else '0.6 to 0.8' if p < 0.8 else '0.8 to 1'}"
-    return f"{column} {row[column]}"
+def _by_margin(row: Row) -> str:
+    if row["strength"] is not None:
+        return f"strength {row['strength']:g}"
+    p = row["p_chosen"]
+    return "label 1" if p == 1 else f"label {'0.5 to 0.6' if p < 0.6 else '0.6 to 0.8' if p < 0.8 else '0.8 to 1'}"
+
+
+def _longer(row: Row) -> int:
+    """By how many characters the better response is the longer one."""
+    return len(row["chosen"]) - len(row["rejected"])
 
 
 def _accuracy(some: Sequence[tuple[float, Row]], seed: int) -> Interval:

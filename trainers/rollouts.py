@@ -73,9 +73,12 @@ class Sampler:
         return Drawn(samples, settings.prompts, checksum, gap, self._take_texts())
 
     def _push(self, run: Run, step: int) -> tuple[int, float]:
-        roles = self._roles
+        roles, settings = self._roles, self._settings
         with run.time("push"):
-            return push_weights(roles.policy, roles.engines, step, roles.probe, self._settings.probe_tolerance)
+            return push_weights(
+                roles.policy, roles.engines, step, roles.probe,
+                bucket=settings.weight_bucket_gb * 1e9, tolerance=settings.probe_tolerance,
+            )  # fmt: skip
 
     def _begin(self, step: int) -> Pending[list[Rollout]]:
         ids = self._prompts.take(self._settings.prompts)

@@ -11,6 +11,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from actors.forward import Floats
 from actors.group import split_sizes
 from actors.learner import Seat, free_address
+from actors.policy import Policy
+from actors.rollout import RolloutEngine, Weights
 from truing.config.roles import Learner, Scorer
 from truing.records import Rollout
 
@@ -93,6 +95,20 @@ class Done:
 
     def get(self) -> list[Any]:
         return self._items
+
+
+def all_weights(learner: Policy) -> tuple[Weights, int]:
+    """The weights of a policy in one bucket, and their checksum."""
+    (names,) = learner.buckets(1e9)
+    return learner.weights(names)
+
+
+def give(engine: RolloutEngine, buckets: Sequence[tuple[Weights, int]], version: int) -> None:
+    """New weights to one engine."""
+    engine.open_weights()
+    for bucket in buckets:
+        engine.take_bucket(bucket)
+    engine.close_weights(version)
 
 
 class Here:

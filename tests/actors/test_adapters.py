@@ -17,7 +17,16 @@ from actors.forward import per_token, rollout_tree
 from actors.networks import TokenLogprobs, load_causal
 from actors.policy import Policy, UpdateStats
 from actors.rollout import checksum
-from tests.actors.examples import LEARNER, alone, flat, plain_groups, plain_model, random_floats, random_rollouts
+from tests.actors.examples import (
+    LEARNER,
+    all_weights,
+    alone,
+    flat,
+    plain_groups,
+    plain_model,
+    random_floats,
+    random_rollouts,
+)
 from tests.actors.losses import reinforce
 from tests.tiny import save_tiny_llama
 from truing.config.roles import Learner, Lora
@@ -62,7 +71,7 @@ def test_at_the_start_the_policy_is_the_start_policy_to_the_last_bit(tiny: str, 
         policy(tiny, LORA.model_copy(update={"lora": lora, "precision": precision})) for lora in (LORA.lora, None)
     )
     np.testing.assert_array_equal(flat(with_adapters.logprobs(GROUPS)), flat(without.logprobs(GROUPS)))
-    assert with_adapters.weights()[1] == without.weights()[1]
+    assert all_weights(with_adapters)[1] == all_weights(without)[1]
 
 
 def test_every_linear_layer_but_the_head_has_an_adapter_and_nothing_else_is_trained(tiny: str) -> None:
@@ -120,13 +129,13 @@ def test_an_update_moves_the_adapters_alone(tiny: str, tmp_path: Path) -> None:
     # Parameters, masters and two moments of 4 bytes, and some names.
     assert size < 4 * 4 * sum(tensor.numel() for tensor in after.values()) + 20_000
     # The base under them, as the engines get it: what has no adapter is the file's, bit for bit.
-    start, now = dict(plain_model(tiny).named_parameters()), floats(learner.weights()[0])
+    start, now = dict(plain_model(tiny).named_parameters()), floats(all_weights(learner)[0])
     assert now.keys() == start.keys()
     assert {name for name in now if not torch.equal(now[name], start[name].detach())} == ADAPTED
     # With the adapters taken back to the zero map the start policy is left.
     (tmp_path / "zero").mkdir()
     learner.load(tmp_path / "before")
-    assert learner.weights()[1] == policy(tiny).weights()[1]
+    assert all_weights(learner)[1] == all_weights(policy(tiny))[1]
 
 
 def test_weights_and_export_are_a_plain_model_with_the_learners_logprobs(tiny: str, tmp_path: Path) -> None:
@@ -138,7 +147,7 @@ def test_weights_and_export_are_a_plain_model_with_the_learners_logprobs(tiny: s
     assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     model = plain_model(str(tmp_path))
-    bits, crc = learner.weights()
+    bits, crc = all_weights(learner)
     assert crc == checksum(bits)
     pushed = floats(bits)
     assert all(torch.equal(pushed[name], parameter.detach()) for name, parameter in model.named_parameters())

@@ -19,6 +19,7 @@ from actors.rollout import Probe, checksum
 from tests.actors.examples import (
     LEARNER,
     SCORER,
+    all_weights,
     alone,
     flat,
     plain_groups,
@@ -248,17 +249,17 @@ def test_texts_are_mixed_in_by_the_token(tiny: str) -> None:
 def test_weights_are_bfloat16_bits_by_hugging_face_name_without_the_tied_head(tiny: str) -> None:
     learner = policy(tiny)
     update(learner, GROUPS, learner.logprobs(GROUPS), random_floats(4, GROUPS))
-    bits, crc = learner.weights()
+    bits, crc = all_weights(learner)
     expected = dict(plain_model(tiny).named_parameters())
     assert bits.keys() == expected.keys()
     assert "lm_head.weight" not in bits
     assert all(array.dtype == np.int16 and array.shape == expected[name].shape for name, array in bits.items())
     assert crc == checksum(bits)
-    assert crc != policy(tiny).weights()[1]
+    assert crc != all_weights(policy(tiny))[1]
 
 
 def test_the_start_policys_weights_are_the_files(tiny: str) -> None:
-    bits, _ = policy(tiny).weights()
+    bits, _ = all_weights(policy(tiny))
     # The tiny model is stored in bfloat16: nothing is rounded.
     for name, parameter in plain_model(tiny).named_parameters():
         assert torch.equal(torch.from_numpy(bits[name].copy()).view(torch.bfloat16).float(), parameter.detach()), name
@@ -273,7 +274,7 @@ def test_what_is_not_finite_in_a_completion_left_out_does_not_leak(tiny: str) ->
         groups[1][0] = replace(groups[1][0], logprobs=[poison] * len(groups[1][0].tokens))
         columns[0][1][0] = columns[0][1][0] + np.float32(poison)
         columns[1][1][0] = None
-        ends.append((update(learner, groups, *columns), learner.weights()[1]))
+        ends.append((update(learner, groups, *columns), all_weights(learner)[1]))
     assert ends[0] == ends[1]
 
 
@@ -282,7 +283,7 @@ def test_the_exported_policy_loads_and_generates(tiny: str, tmp_path: Path) -> N
     update(learner, GROUPS, learner.logprobs(GROUPS), random_floats(4, GROUPS))
     learner.export(tmp_path)
     model = plain_model(str(tmp_path))
-    bits, _ = learner.weights()
+    bits, _ = all_weights(learner)
     for name, parameter in model.named_parameters():
         assert torch.equal(torch.from_numpy(bits[name].copy()).view(torch.bfloat16).float(), parameter.detach()), name
     assert {p.dtype for p in AutoModelForCausalLM.from_pretrained(str(tmp_path)).parameters()} == {torch.bfloat16}

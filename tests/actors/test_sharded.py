@@ -17,7 +17,17 @@ from actors.policy import Policy
 from actors.preference import PreferenceLearner
 from actors.reward_model import RewardLearner, RewardScorer
 from actors.rollout import Probe, checksum
-from tests.actors.examples import LEARNER, SCORER, Here, alone, flat, plain_groups, plain_logprobs, plain_model
+from tests.actors.examples import (
+    LEARNER,
+    SCORER,
+    Here,
+    all_weights,
+    alone,
+    flat,
+    plain_groups,
+    plain_logprobs,
+    plain_model,
+)
 from tests.actors.ranks import Room
 from tests.actors.updates import (
     LOSS,
@@ -112,7 +122,7 @@ def test_parameters_that_are_really_sharded_follow_them_too(
     want, want_end = expected["whole" if kind == "checkpointing" else kind]
     assert found == pytest.approx(want, rel=LOSS, abs=LOSS)
     assert largest_move(parameters(group, tmp_path / "end"), want_end) < MOVED * LEARNER.learning_rate
-    (bits, crc), other = group.broadcast(Room.read, ask=Policy.weights)
+    (bits, crc), other = group.broadcast(Room.read, ask=all_weights)
     assert checksum(bits) == crc
     assert other == ({}, 0)
 
@@ -201,7 +211,7 @@ def test_weights_probe_and_export_of_sharded_parameters(
     probe = Probe([1, 30, 40], [50, 60, 70])
     want = plain_logprobs(plain_model(untied), probe.prompt, probe.response)
     assert group.broadcast(Room.read, probe, ask=Policy.probe) == [pytest.approx(want, abs=LOSS)] * 2
-    (bits, crc), other = group.broadcast(Room.read, ask=Policy.weights)
+    (bits, crc), other = group.broadcast(Room.read, ask=all_weights)
     assert other == ({}, 0)
     assert crc == checksum(bits)
     start = dict(plain_model(untied).named_parameters())
@@ -212,7 +222,7 @@ def test_weights_probe_and_export_of_sharded_parameters(
     for _ in range(2):
         update(group, batch)
     group.broadcast(Room.read, tmp_path, ask=Policy.export)
-    (after, _), _ = group.broadcast(Room.read, ask=Policy.weights)
+    (after, _), _ = group.broadcast(Room.read, ask=all_weights)
     for name, parameter in plain_model(str(tmp_path)).named_parameters():
         stored = torch.from_numpy(after[name].copy()).view(torch.bfloat16).float()
         assert torch.equal(stored, parameter.detach()), name

@@ -116,6 +116,17 @@ def test_marked_pairs_of_several_sources_are_weighed(tmp_path: Path) -> None:
     assert {row["source"] for row in rows} == {"marked"}
 
 
+def test_where_votes_are_known_p_is_their_share(tmp_path: Path) -> None:
+    votes = {"a": ["2", "2", "1"], "b": ["1", "tie", "1"], "c": ["2", "2", "2"]}
+    rows = [{"prompt": key, "first": "x", "second": "y", "votes": one} for key, one in votes.items()]
+    coding: dict[str, Any] = {"1": "first", "2": "second", "tie": "tie"}
+    source = HumanLabels(path=str(write_lines(tmp_path / "votes.jsonl", rows)), name="people", coding=coding)
+    found = {row["prompt"]: row for row in written(tmp_path, ways(), {}, marked=(source,))}
+    # Two of three; one, a half and one of three; all.
+    assert {key: row["p_chosen"] for key, row in found.items()} == pytest.approx({"a": 2 / 3, "b": 2.5 / 3, "c": 1})
+    assert {key: row["chosen"] for key, row in found.items()} == {"a": "y", "b": "x", "c": "y"}
+
+
 def test_the_set_is_replaced_as_a_whole(tmp_path: Path) -> None:
     asked = ways()
     (name,) = asked

@@ -10,7 +10,7 @@ import torch
 from actors.critic import Critic
 from actors.policy import Policy
 from actors.reference import Reference
-from actors.rollout import Probe, Weights
+from actors.rollout import Probe
 from actors.scoring import Part, RewardGraph, rule_scores
 from tests.actors.examples import LEARNER, SCORER, Here, alone, plain_logits, plain_logprobs, plain_model
 from trainers import grpo, ppo, reinforce, rloo
@@ -54,13 +54,17 @@ class Writer:
         text = self._tokenizer.decode(tokens)
         return Rollout(key, QUESTIONS[key], self._prompts[key], tokens, logprobs, text, True, self.version)
 
-    def load_weights(self, weights: Weights, *, version: int, expected: int) -> int:
-        named = {name: torch.from_numpy(bits.copy()).view(torch.bfloat16).float() for name, bits in weights.items()}
-        missing, unexpected = self._model.load_state_dict(named, strict=False)
+    def open_weights(self) -> None:
+        # The head is tied to the embedding, and nothing else may be missing.
+        self._awaited = set(self._model.state_dict()) - {"lm_head.weight"}
+
+    def take_weights(self, weights: Sequence[tuple[str, torch.Tensor]]) -> None:
+        _, unexpected = self._model.load_state_dict({name: bits.float() for name, bits in weights}, strict=False)
         assert not unexpected
-        assert set(missing) <= {"lm_head.weight"}, "tied to the embedding, and nothing else may be missing"
-        self.version = version
-        return expected
+        self._awaited -= {name for name, _ in weights}
+
+    def close_weights(self) -> None:
+        assert not self._awaited
 
     def sequence_logprobs(self, prompt: list[int], response: list[int]) -> list[float]:
         return plain_logprobs(self._model, prompt, response)

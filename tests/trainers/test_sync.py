@@ -1,3 +1,4 @@
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from tests.actors.examples import Here
 from trainers.sync import push_weights
 from truing.errors import ActorDied
 
-BITS = {"a": np.array([1, 2, 3], np.int16)}
+BITS = {"a": np.array([1, 2, 3], np.int16), "b": np.array([4], np.int16), "c": np.array([5, 6], np.int16)}
+BUCKETS = [["a"], ["b", "c"]]
 PROBE = Probe([1, 2], [3, 4])
 
 
@@ -18,15 +20,25 @@ class Side:
 
     def __init__(self, logprobs: list[float]) -> None:
         self.logprobs = logprobs
-        self.versions: list[int] = []
+        self.log: list[Any] = []
 
-    def weights(self) -> tuple[Any, int]:
-        return BITS, checksum(BITS)
+    def buckets(self, size: float) -> list[list[str]]:
+        assert size == 6
+        return BUCKETS
 
-    def load_weights(self, weights: Any, *, version: int, expected: int) -> int:
-        assert checksum(weights) == expected
-        self.versions.append(version)
-        return expected
+    def weights(self, names: list[str]) -> tuple[Any, int]:
+        bits = {name: BITS[name] for name in names}
+        return bits, checksum(bits)
+
+    def open_weights(self) -> None:
+        self.log.append("open")
+
+    def take_bucket(self, bucket: tuple[Any, int]) -> int:
+        self.log.append(list(bucket[0]))
+        return checksum(bucket[0])
+
+    def close_weights(self, version: int) -> None:
+        self.log.append(version)
 
     def probe(self, probe: Probe) -> list[float]:
         assert probe == PROBE
@@ -35,17 +47,19 @@ class Side:
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Policy, "weights", Side.weights)
-    monkeypatch.setattr(Policy, "probe", Side.probe)
-    monkeypatch.setattr(RolloutEngine, "probe", Side.probe)
+    for name in ("buckets", "weights", "probe"):
+        monkeypatch.setattr(Policy, name, getattr(Side, name))
+    for name in ("open_weights", "take_bucket", "close_weights", "probe"):
+        monkeypatch.setattr(RolloutEngine, name, getattr(Side, name))
 
 
-def test_every_engine_has_the_version_and_the_largest_gap_is_told() -> None:
+def test_every_engine_has_all_buckets_and_the_largest_gap_is_told() -> None:
     engines = Here(Side([-1.0, -2.0]), Side([-1.25, -1.75]), Side([-1.0, -2.125]))
-    found = push_weights(Here(Side([-1.0, -2.0])), engines, 5, PROBE, tolerance=0.25)
+    found = push_weights(Here(Side([-1.0, -2.0])), engines, 5, PROBE, bucket=6, tolerance=0.25)
     # Mean |Δ|: 0; (0.25 + 0.25)/2; 0.125/2
-    assert found == (checksum(BITS), pytest.approx(0.25))
-    assert [side.versions for side in engines.subjects] == [[5], [5], [5]]
+    parts = [checksum({name: BITS[name] for name in names}).to_bytes(4, "big") for names in BUCKETS]
+    assert found == (zlib.crc32(b"".join(parts)), pytest.approx(0.25))
+    assert [side.log for side in engines.subjects] == [["open", ["a"], ["b", "c"], 5]] * 3
 
 
 def test_an_engine_that_answers_otherwise_ends_the_run() -> None:
@@ -56,6 +70,6 @@ def test_an_engine_that_answers_otherwise_ends_the_run() -> None:
     )
     # Its errors of opposite signs do not cancel: (1 + 0)/2, and (½ + ½)/2
     with pytest.raises(ActorDied, match=message):
-        push_weights(Here(Side([-1.0, -2.0])), engines, 6, PROBE, tolerance=0.25)
+        push_weights(Here(Side([-1.0, -2.0])), engines, 6, PROBE, bucket=6, tolerance=0.25)
     with pytest.raises(ActorDied, match=message):
-        push_weights(Here(Side([-1.0, -2.0])), Here(Side([-1.5, -1.5])), 6, PROBE, tolerance=0.25)
+        push_weights(Here(Side([-1.0, -2.0])), Here(Side([-1.5, -1.5])), 6, PROBE, bucket=6, tolerance=0.25)

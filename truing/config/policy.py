@@ -226,6 +226,8 @@ class Policy(Section):
     """1: the engines write the next batch while the learner trains on this one, which is then one version old."""
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Cap of the learner-to-engine importance weight of a token."""
+    weight_bucket_gb: Annotated[float, Field(gt=0)] = 1.0
+    """Weights that travel to the engines at once; two such buckets are held beside the models."""
     probe_tolerance: Annotated[float, Field(gt=0)] = 0.15
     """Largest mean log-prob difference (nats) between engine and learner on the probe after a weight push."""
     checkpoint_every: Positive = 5

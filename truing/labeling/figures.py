@@ -111,13 +111,13 @@ def calibration_error(judged: Sequence[Judged], *, seed: int) -> Interval:
     return bootstrap(_ece, [pair.confidence for pair in judged], [float(pair.agrees) for pair in judged], seed=seed)
 
 
-def length_group(chosen_longer_by: int, half: float) -> str:
-    """Where a pair stands by length: the human choice is longer, shorter or equal, by more or less than `half`."""
-    if chosen_longer_by == 0:
-        return "human choice equally long"
-    side = "longer" if chosen_longer_by > 0 else "shorter"
-    extent = "more than" if abs(chosen_longer_by) > half else "at most"
-    return f"human choice {side} by {extent} {half:g}"
+def length_group(longer_by: int, half: float, which: str = "human choice") -> str:
+    """Where a pair stands by length: `which` response is longer, shorter or equal, by more or less than `half`."""
+    if longer_by == 0:
+        return f"{which} equally long"
+    side = "longer" if longer_by > 0 else "shorter"
+    extent = "more than" if abs(longer_by) > half else "at most"
+    return f"{which} {side} by {extent} {half:g}"
 
 
 def confidence_group(confidence: float) -> str:
