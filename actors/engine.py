@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from actors.threads import cpu_threads
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Model
 
@@ -28,12 +29,8 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
         return common
     # One process with all its threads: worker processes of its own and thread binding cost up to half the speed on a
     # few cores.
-    return common | {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(settings.cpus),
-        **KEPT_MEMORY,
-    }
+    alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return common | alone | cpu_threads(settings.cpus) | KEPT_MEMORY
 
 
 class Engine:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from actors import sharded
 from actors.networks import ScalarHead, TokenLogprobs
+from actors.threads import cpu_threads
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
 
@@ -42,7 +43,7 @@ def learner_environment(settings: LearnerSettings) -> dict[str, str]:
     common = {"TOKENIZERS_PARALLELISM": "false", "LOCAL_RANK": "0"}
     if settings.gpus:
         return common
-    return common | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": str(settings.cpus)}
+    return common | {"DS_ACCELERATOR": "cpu"} | cpu_threads(settings.cpus)
 
 
 def autocast(settings_precision: str, gpus: float) -> AbstractContextManager[object]:

@@ -83,8 +83,10 @@ def load(folder: Path, network: nn.Module, engine: Any, settings: LearnerSetting
             for name, parameter in _trained(network):
                 parameter.copy_(saved[name])
     schedule = engine.lr_scheduler
-    schedule.last_epoch = int(tensors["schedule"]) - 1
-    schedule.step()
+    schedule.last_epoch = int(tensors["schedule"])
+    rates = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    for group, rate, share in rates:
+        group["lr"] = rate * share(schedule.last_epoch)
 
 
 def _share(folder: Path, rank: int, world: int) -> Path:

@@ -6,6 +6,7 @@ Each role runs in a process of its own, as in a run. Figures of a shared machine
 import multiprocessing
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -15,7 +16,7 @@ from actors.policy import Policy
 from actors.rollout import RolloutEngine
 from jobs.models import model_folder
 from jobs.progress import Cell, print_table
-from truing.algorithms.losses import policy_gradient
+from trainers import rloo
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Learner, Model
 from truing.config.stages import Sampling
@@ -61,17 +62,19 @@ def engine_rows() -> Rows:
 
 
 def learner_rows() -> Rows:
-    """Log-probs and one update of 16 sequences, and the weights for a push."""
+    """Log-probs and one update of 16 completions of 4 prompts, and the weights for a push."""
     settings = Learner(token_budget=1536)
     policy = Policy(model_folder("demo"), settings, 1.0, Seat(0, 1, free_address(), 600))
     rollout = Rollout("p", "p", PROMPT, list(range(3000, 3040)), [-3.0] * 40, "text", True, 0)
     groups = [[rollout] * 4] * 4
-    tokens = 16 * 136
+    # A prompt is read once for its four completions of 40 tokens.
+    tokens = 4 * (len(PROMPT) + 4 * 40)
     old = policy.logprobs(groups)
     advantages = [[values * 0 + 1 for values in group] for group in old]
 
     def update() -> object:
-        return policy.update(groups, old, advantages, [0] * 4, minibatches=1, loss=policy_gradient, importance_cap=2.0)
+        columns = (groups, old, old, advantages, [0] * 4)
+        return policy.update(*columns, minibatches=1, loss=partial(rloo.loss, entropy=0.0), importance_cap=2.0)
 
     update()
     flops = 2 * sum(p.numel() for p in policy.network.parameters()) * tokens

@@ -146,7 +146,7 @@ class Stage:
 def pushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A push gives the engine its version, and nothing else."""
 
-    def push(_: object, engines: Here, version: int, *__: object) -> tuple[int, float]:
+    def push(_: object, engines: Here, version: int, *__: object, **___: object) -> tuple[int, float]:
         engines.subjects[0].version = version
         return version, 0.0
 
