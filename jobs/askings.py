@@ -6,11 +6,12 @@ from pathlib import Path
 
 from jobs.marks import Survey, survey
 from truing.config.labeling import Style
+from truing.config.policy import AiScorePart, RewardPart
 from truing.config.stages import HumanLabels
 from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking
-from truing.labeling.questions import comparison, explanation
+from truing.labeling.questions import comparison, explanation, grading
 from truing.labeling.templates import load_template, template_for
 from truing.records import Pair
 
@@ -75,6 +76,18 @@ def asked_sets(study: Study) -> tuple[AskedSet, ...]:
         ways = askings(templates, styles, settings.criteria, surveyed.domains)
         found.append(AskedSet(name, one, surveyed, ways))
     return tuple(found)
+
+
+def check_scores(rewards: Sequence[RewardPart]) -> None:
+    """See that the template of each direct score can be asked for its criterion.
+
+    Raises:
+        ConfigError: there is no such template, it asks for no score, or it lacks the criterion.
+    """
+    for part in rewards:
+        if isinstance(part, AiScorePart):
+            template = load_template(part.template)
+            grading(template, "A request.", "A response.", Style(), "1. A step.", part.criterion)
 
 
 def _check(asking: Asking) -> None:

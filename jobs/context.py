@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from jobs.askings import AskedSet, asked_sets, askings
+from jobs.askings import AskedSet, asked_sets, askings, check_scores
 from jobs.cluster import connect
 from jobs.labelers import Member, members
 from jobs.marks import Survey, check_marked, sources, survey, survey_unmarked
@@ -46,6 +46,8 @@ class Context:
         check_marked(study)
         check_reuse(study.label.reuse)
         check_trackers(study.trackers)
+        for stage in (study.policy, study.rejection):
+            check_scores(stage.rewards if stage else ())
         _ = (
             context.base_folder,
             context.start_id,

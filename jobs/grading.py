@@ -122,7 +122,7 @@ def _ai_scores(graders: Graders, part: AiScorePart, rows: list[Row]) -> dict[str
     judge = member(online(part.labeler or context.study.labeler, "rewards: ai_score"))
     asking = score_asking(part)
     steps = evaluation_steps(context, part)
-    asked_of = content_id("score", judge.id, asking.template("*").hash, steps)
+    asked_of = content_id("score", judge.id, asking.template("*").hash, asking.criterion, steps)
     keys = {row["id"]: content_id(asked_of, row["prompt"], row["text"]) for row in rows}
     questions = [{"id": keys[row["id"]], "prompt": row["prompt"], "text": row["text"]} for row in rows]
     answer = partial(measure.score, asking=asking, steps=steps)

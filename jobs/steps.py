@@ -27,7 +27,8 @@ def evaluation_steps(context: Context, part: AiScorePart) -> str:
         return ""
     settings = online(part.labeler or context.study.labeler, "policy.rewards: ai_score")
     labeler = member(settings).id
-    path = context.run.path / "steps" / f"{template.name}-{template.hash}-{labeler}.txt"
+    name = "-".join([template.name, *([part.criterion] if part.criterion != "overall" else []), template.hash, labeler])
+    path = context.run.path / "steps" / f"{name}.txt"
     if path.exists():
         return path.read_text(encoding="utf-8")
     context.connect()
@@ -35,7 +36,7 @@ def evaluation_steps(context: Context, part: AiScorePart) -> str:
     make = partial(open_labeler, settings, spent(context.run.path, labeler))
     group = ActorGroup.stateless("labeler", 1, make, needs).ready()
     try:
-        found = group.first(Labeler.steps, template)
+        found = group.first(Labeler.steps, template, part.criterion)
     finally:
         group.close()
     if not isinstance(found, str) or not found.strip():

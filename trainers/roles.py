@@ -76,7 +76,7 @@ def labeler_needs(labeler: Online | RecordedLabeler, cluster: Cluster) -> Needs:
 
 def score_asking(part: AiScorePart) -> Asking:
     """How a labeler is asked for a direct score."""
-    return Asking({"*": load_template(part.template)}, Style())
+    return Asking({"*": load_template(part.template)}, Style(), part.criterion)
 
 
 class Roles:
@@ -153,14 +153,14 @@ class Roles:
         if isinstance(part, AiScorePart):
             labeler, spent, steps = self._labelers[part_name(part)]
             options = {"asking": score_asking(part), "steps": steps}
-            return Part(part.kind, part.weight, self._labeler(part, labeler, spent), labeler_scores, options)
+            return Part(part_name(part), part.weight, self._labeler(part, labeler, spent), labeler_scores, options)
         return Part(part_name(part), part.weight, self.references, rule_scores, {"rule": part})
 
     def _labeler(self, part: AiScorePart, labeler: Online, spent: Path) -> ActorGroup[Any] | ServedLabelers:
         """Actors of a fixed number, or served replicas."""
         needs = labeler_needs(labeler, self._cluster)
         if part.serve is not None:
-            served = ServedLabelers(f"truing-{part.kind}", labeler, spent, part.serve, needs)
+            served = ServedLabelers(f"truing-{part_name(part)}".replace(" ", "-"), labeler, spent, part.serve, needs)
             self.groups.append(served)
             return served
         count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1

@@ -131,6 +131,8 @@ def test_evaluation_steps_are_written_and_shown(labeler: Labeler) -> None:
     asking = Asking({"*": geval}, Style())
     with_steps, with_others = (labeler.score(TEXTS[:2], asking, text) for text in ("1. Read.", "1. Weigh each claim."))
     assert with_steps != with_others
+    coherence = Asking({"*": geval}, Style(), "coherence")
+    assert labeler.score(TEXTS[:2], coherence, "1. Read.") != with_steps
 
 
 def test_was_the_feedback_used(labeler: Labeler) -> None:

@@ -38,6 +38,10 @@ def one_line(done: Outcome, code: int) -> str:
             "policy.steps=many",
             "policy.steps: input should be a valid integer, unable to parse string as an integer, got 'many'",
         ),
+        (
+            "policy.rewards.0={kind: ai_score, criterion: 'a/b'}",
+            "policy.rewards.0.ai_score.criterion: string should match pattern",
+        ),
         ("policy.steps=0", "policy.steps: input should be greater than 0, got 0"),
         ("policy.learner.learning_rate=.nan", "policy.learner.learning_rate: input should be a finite number"),
         ("policy.rewards.0.pattern='['", "policy.rewards.0.pattern.pattern: is not a regular expression ("),
@@ -148,6 +152,24 @@ def test_demonstrations_of_which_none_is_left(cli: Call, small: list[str], tmp_p
 def test_rounds_that_train_no_policy(cli: Call, small: list[str], tmp_path: Path):
     line = one_line(cli("pipeline", str(LEARN), *small, f"storage={tmp_path}", "policy=null", "rounds=2"), 2)
     assert line == ("rounds: each begins from the policy of the one before; add a policy, rejection or dpo section")
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (
+            "template: geval, criterion: wit",
+            "template geval: has no criterion 'wit'; use overall, coherence, consistency,",
+        ),
+        ("template: helpful", "template helpful: "),
+        ("template: gevall", "template 'gevall': there is none such; use geval,"),
+    ],
+)
+def test_a_direct_score_that_cannot_be_asked_for(cli: Call, small: list[str], tmp_path: Path, part: str, expected: str):
+    given = f"policy.rewards=[{{kind: ai_score, {part}}}]"
+    line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path / 'runs'}", given), 2)
+    assert line.startswith(expected)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_reward_model_that_nobody_trains(cli: Call, small: list[str], tmp_path: Path):

@@ -89,6 +89,8 @@ class AiScorePart(Section):
     weight: float = 1.0
     template: str = "score"
     """Template name or file."""
+    criterion: Annotated[str, Field(pattern=r"^[\w -]+$")] = "overall"
+    """Which of the template's qualities is scored; entries of different ones are different parts."""
     labeler: SingleLabeler | None = None
     """Who scores; absent takes the study's labeler, which must then be a single one."""
     serve: Replicas | None = None
@@ -154,8 +156,12 @@ RulePart = FinishedPart | LengthPart | PatternPart
 
 
 def part_name(part: "RewardPart") -> str:
-    """What a part is called in metrics and reports: its kind, and for a pattern the pattern too."""
-    return f"pattern {part.pattern}" if isinstance(part, PatternPart) else part.kind
+    """What a part is called in metrics and reports: its kind, with the pattern or the criterion that tells it from others."""
+    if isinstance(part, PatternPart):
+        return f"pattern {part.pattern}"
+    if isinstance(part, AiScorePart) and part.criterion != "overall":
+        return f"{part.kind} {part.criterion}"
+    return part.kind
 
 
 RewardPart = Annotated[

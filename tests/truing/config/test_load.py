@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from truing.config.load import load_study
-from truing.config.policy import Ppo, Rloo
+from truing.config.policy import Ppo, Rloo, part_name
 from truing.config.study import Study
 from truing.config.training import LabelSource
 from truing.errors import ConfigError
@@ -292,6 +292,10 @@ def test_rlaifs_objective_is_a_mixture(tmp_path: Path) -> None:
 def test_a_reward_part_is_named_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, FULL, "policy.rewards.1={kind: reward_model, weight: 0.5}")
     assert message == "policy: rewards names reward_model twice: give one entry with the summed weight"
+    judged = "policy.rewards=[{kind: ai_score}, {kind: ai_score, template: geval, criterion: coherence}]"
+    parts = study(tmp_path, FULL, judged).policy
+    assert parts is not None
+    assert [part_name(part) for part in parts.rewards] == ["ai_score", "ai_score coherence"]
     # Two patterns are two different rules.
     found = study(tmp_path, FULL, "policy.rewards=[{kind: pattern, pattern: a}, {kind: pattern, pattern: b}]")
     assert found.policy is not None
