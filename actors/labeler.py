@@ -9,6 +9,7 @@ from truing.labeling.consensus import OrderedLogprobs, expected_score, p_yes, se
 from truing.labeling.likelihoods import Likelihoods
 from truing.labeling.questions import (
     Question,
+    Turn,
     after_rationale,
     comparison,
     explanation,
@@ -73,6 +74,13 @@ class Labeler:
         """G-Eval's evaluation steps for one criterion, written by the judge; whoever asks keeps them (arXiv 2303.16634)."""
         question = steps_request(template, criterion)
         return self.judge.replies([question], STEPS_TOKENS, 0.0, [question_seed(question, 0)])[0]
+
+    def write(self, requests: Sequence[str], max_tokens: int, temperature: float) -> list[str | Failed | NotAsked]:
+        """A text in reply to each request; the same request twice has two draws."""
+        self.judge.begin()
+        questions = [Question((Turn("user", request),), "", ()) for request in requests]
+        seeds = [question_seed(question, n) for n, question in enumerate(questions)]
+        return self.judge.replies(questions, max_tokens, temperature, seeds)
 
     def _at_once(self, pairs: Sequence[Pair], asking: Asking) -> list[OrderedLogprobs | Missing]:
         """The label of each ordered pair, or the verdict in a decoded reply (MT-bench)."""

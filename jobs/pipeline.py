@@ -14,6 +14,7 @@ from jobs.report import report
 from jobs.rounds import run_rounds
 from jobs.supervised import train_sft
 from jobs.train import train
+from jobs.wordings import write_wordings
 from truing.config.study import Study
 from truing.errors import ConfigError
 
@@ -33,12 +34,12 @@ def run_pipeline(study: Study) -> None:
     if study.rounds > 1:
         run_rounds(study, run_pipeline)
         return
-    _run(study, (_sft, _agreement, _label, _train, _evaluate))
+    _run(study, (_wordings, _sft, _agreement, _label, _train, _evaluate))
 
 
 def run_label(study: Study) -> None:
-    """Sample and label alone, or measure the labeler against people."""
-    _run(study, (_agreement, _label))
+    """What labelers are asked for alone: candidate prompts, agreement with people, labels of samples."""
+    _run(study, (_wordings, _agreement, _label))
 
 
 def run_train(study: Study) -> None:
@@ -75,6 +76,12 @@ def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
         for each in stages:
             each(context)
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)
+
+
+def _wordings(context: Context) -> None:
+    if context.study.wordings is not None:
+        with stage(context, "wordings"):
+            write_wordings(context, context.study.wordings)
 
 
 def _sft(context: Context) -> None:

@@ -15,6 +15,7 @@ from jobs.work import heaviest
 from truing.config.labeling import EngineLabeler
 from truing.config.policy import AiScorePart, CombinedPart, Grpo, Policy, Ppo, Reinforce, RewardModelPart
 from truing.config.study import Study
+from truing.config.supervised import Wordings
 from truing.errors import ShortOfResources
 
 
@@ -139,6 +140,7 @@ def _stages(context: Context) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     if study.rounds > 1:
         rows.append(("rounds", f"{study.rounds} times all that follows, but for SFT once"))
+    rows += _wordings(study.wordings)
     if study.sft:
         rows.append(("SFT", f"{len(context.material.training)} demonstrations in batches of {study.sft.batch}"))
     pairs = context.unmarked.pairs if context.unmarked else 0
@@ -163,6 +165,14 @@ def _stages(context: Context) -> list[tuple[str, str]]:
             ("evaluate", f"{len(context.evaluation)} prompts, {one.completions} completions, best of {one.best_of}")
         )
     return rows
+
+
+def _wordings(wanted: Wordings | None) -> list[tuple[str, str]]:
+    if wanted is None:
+        return []
+    return [
+        ("wordings", f"{wanted.requests} requests for {wanted.prompts} prompts to each of {len(wanted.models)} models")
+    ]
 
 
 def _policy_line(policy: Policy) -> str:

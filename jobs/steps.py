@@ -7,7 +7,7 @@ from actors.labeler import Labeler
 from actors.labelers import open_labeler
 from jobs.context import Context
 from jobs.labelers import member, online, spent
-from jobs.store import cannot_write
+from jobs.store import write_text
 from trainers.roles import labeler_needs
 from truing.config.policy import AiScorePart
 from truing.errors import TruingError
@@ -41,11 +41,5 @@ def evaluation_steps(context: Context, part: AiScorePart) -> str:
         group.close()
     if not isinstance(found, str) or not found.strip():
         raise TruingError(f"template {template.name}: the labeler wrote no evaluation steps ({found!r}); write {path}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part_file = path.with_suffix(".part")
-        part_file.write_text(found.strip(), encoding="utf-8")
-        part_file.replace(path)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from None
+    write_text(path, found.strip())
     return found.strip()

@@ -197,11 +197,20 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON under a temporary name, then rename. Dataclasses become objects."""
+    """`write_text` of a value as JSON. Dataclasses become objects."""
+    write_text(path, json.dumps(value, indent=1, default=_plain, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under a temporary name, then rename.
+
+    Raises:
+        TruingError: the folder cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(value, indent=1, default=_plain, ensure_ascii=False), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise cannot_write(path.parent, error) from None

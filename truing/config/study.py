@@ -10,6 +10,7 @@ from truing.config.policy import Policy, RejectionSampling
 from truing.config.roles import Cluster, Model, Positive
 from truing.config.serving import Serve
 from truing.config.stages import Agreement, Evaluate, Label, Prompts, Sample
+from truing.config.supervised import Wordings
 from truing.config.tracking import Trackers
 from truing.config.training import Dpo, RewardModel, Sft
 
@@ -29,6 +30,8 @@ class Study(Section):
     prompts: Prompts = Prompts()
     labeler: Labeler = EngineLabeler()
     """Who gives AI preferences and scores, in labelling, in the reward graph and in the evaluation."""
+    wordings: Wordings | None = None
+    """Have models write candidate prompts for `sft.prompts`."""
     sft: Sft | None = None
     """Supervised fine-tuning of `model`; what comes of it is the start policy of all later stages."""
     sample: Sample | None = Sample()

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from truing.config.base import Section
+from truing.config.labeling import SingleLabeler
 from truing.config.roles import Positive, Share
 
 TEMPLATES = 10
@@ -134,6 +135,27 @@ class Mixture(Section):
         near = {other for one, others in self.neighbours.items() if one in self.held_out for other in others}
         near |= {one for one, others in self.neighbours.items() if set(others) & set(self.held_out)}
         return frozenset(self.held_out) | near
+
+
+class Wordings(Section):
+    """Candidate prompts of one task, written by several models, zero-shot and few-shot (PAFT, arXiv 2502.12859, §3.1)."""
+
+    task: Annotated[str, Field(min_length=1)]
+    """What is to be done, in a sentence."""
+    fields: Annotated[dict[str, str], Field(min_length=1)]
+    """The gaps of a prompt, and what stands in each."""
+    models: Annotated[tuple[SingleLabeler, ...], Field(min_length=1)]
+    """Who writes: engines and endpoints."""
+    requests: Positive = 4
+    """Requests to each model; every second one shows examples, where there are some."""
+    prompts: Positive = 10
+    """Prompts that one request asks for."""
+    examples: str | None = None
+    """YAML file of prompts that people wrote, such as `configs/prompts/paft_piqa.yaml`, with the same fields."""
+    shots: Positive = 4
+    """Examples in one request."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    max_tokens: Positive = 1024
 
 
 class PromptBank(Section):
