@@ -96,7 +96,8 @@ def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict
     if people:
         table = reward_model.calibration([gap for gap, _ in people], [p for _, p in people])
         report |= {"calibration": table, "ece": reward_model.calibration_error(table)}
-        report["log_loss"] = float(np.mean([np.log1p(np.exp(-gap)) for gap, _ in people]))
+        losses = [p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap) for gap, p in people]
+        report["log_loss"] = float(np.mean(losses))
     return report
 
 
