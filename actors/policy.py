@@ -144,7 +144,7 @@ class Policy(LanguageLearner):
         gap = sum(float(np.abs(item.old - np.asarray(item.rollout.logprobs, np.float32)).sum()) for item in items)
         losses = [lambda b=batch: micro_loss(b) for batch in batches]
         if pretraining is not None:
-            losses += self._remembering(pretraining, tokens)
+            losses += self._remembering(pretraining, tokens, loss)
         mean_loss, norm = self.learner.step(losses, tokens, lambda: self._idle(loss))
         total = self.learner.total
         everywhere = max(total(tokens), 1.0)
@@ -152,12 +152,10 @@ class Policy(LanguageLearner):
         return UpdateStats(mean_loss, norm, entropy / everywhere, ratio / everywhere, total(gap) / everywhere)
 
     def _idle(self, loss: PolicyLoss) -> Tensor:
-        """The policy loss of a sequence that has no advantage, weighing nothing."""
-        logprobs, entropy = self.network(collate([IDLE]))
-        same, nothing = logprobs.detach(), torch.zeros_like(logprobs)
-        return loss(Seen(logprobs, entropy, same, same, nothing, nothing)) * 0.0
+        """A pass that teaches nothing."""
+        return _weightless(loss, *self.network(collate([IDLE])))
 
-    def _remembering(self, mix: Pretraining, tokens: int) -> list[Callable[[], Tensor]]:
+    def _remembering(self, mix: Pretraining, tokens: int, loss: PolicyLoss) -> list[Callable[[], Tensor]]:
         """γ times the language-modelling loss a token of this rank's texts, scaled for a learner that divides by the
         response tokens (Ouyang et al., arXiv 2203.02155, eq. 2, last term)."""
         learner = self.learner
@@ -168,7 +166,9 @@ class Policy(LanguageLearner):
         scale = mix.weight * learner.total(tokens) / max(learner.total(sum(tree.tokens for tree in trees)), 1.0)
 
         def lm_loss(chosen: list[int]) -> Tensor:
-            return scale * negative_log_likelihood(self.network(collate([trees[i] for i in chosen]))[0])
+            logprobs, entropy = self.network(collate([trees[i] for i in chosen]))
+            # Another rank may learn from completions in this pass: see `Learner.step`.
+            return scale * negative_log_likelihood(logprobs) + _weightless(loss, logprobs, entropy)
 
         batches = micro_batches([len(tree) for tree in trees], learner.settings.token_budget)
         return [lambda b=batch: lm_loss(b) for batch in batches]
@@ -207,6 +207,12 @@ class Policy(LanguageLearner):
         found = self.read([Tree(probe.prompt, (probe.response,))])[0][0]
         self.network.temperature = temperature
         return found.tolist()
+
+
+def _weightless(loss: PolicyLoss, logprobs: Tensor, entropy: Tensor) -> Tensor:
+    """The policy loss of tokens that have no advantage, weighing nothing: it uses what the loss uses of the network."""
+    same, nothing = logprobs.detach(), torch.zeros_like(logprobs)
+    return loss(Seen(logprobs, entropy, same, same, nothing, nothing)) * 0.0
 
 
 def _tree(items: Sequence[Credited]) -> Tree:

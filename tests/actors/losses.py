@@ -14,3 +14,8 @@ def reinforce(seen: Seen) -> Tensor:
 def surrogate(seen: Seen) -> Tensor:
     """PPO's, clipped at ±0.2."""
     return losses.clipped_surrogate(seen.logprobs, seen.old, seen.advantages, seen.weights, 0.2)
+
+
+def curious(seen: Seen) -> Tensor:
+    """The same with a bonus for entropy."""
+    return surrogate(seen) - losses.entropy_bonus(seen.entropy, 0.1)

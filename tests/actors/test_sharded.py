@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from actors.critic import Critic
 from actors.group import ActorGroup, Needs
 from actors.learner import learner_environment
-from actors.policy import Policy
+from actors.policy import Policy, Pretraining
 from actors.preference import PreferenceLearner
 from actors.reward_model import RewardLearner, RewardScorer
 from actors.rollout import Probe, checksum
@@ -28,6 +28,7 @@ from tests.actors.examples import (
     plain_logprobs,
     plain_model,
 )
+from tests.actors.losses import curious
 from tests.actors.ranks import Room
 from tests.actors.updates import (
     LOSS,
@@ -125,6 +126,22 @@ def test_parameters_that_are_really_sharded_follow_them_too(
     (bits, crc), other = group.broadcast(Room.read, ask=all_weights)
     assert checksum(bits) == crc
     assert other == ({}, 0)
+
+
+def test_ranks_that_learn_from_texts_and_from_completions_in_one_pass(
+    worlds: dict[int, Any], tiny: str, batch: Batch, tmp_path: Path
+) -> None:
+    """Two prompts and three texts over two ranks, with an entropy bonus: in a pass one rank reads what the other does not."""
+    mix = Pretraining(["The bread is in the oven.", "A river runs to the sea.", "Bees like clover. " * 4], 64, 0.5)
+    worlds[1].broadcast(Room.make, policy(tiny, settings(0)))
+    worlds[2].broadcast(Room.make, partial(small_parts_too, tiny, settings(3, token_budget=40)))
+    want, found = (
+        [figures(update(worlds[n], batch, prompts=3, pretraining=mix, loss=curious)) for _ in range(2)] for n in (1, 2)
+    )
+    for some, others in zip(found, want, strict=True):
+        assert some == pytest.approx(others, rel=LOSS, abs=LOSS)
+    one, two = (parameters(worlds[n], tmp_path / str(n)) for n in (1, 2))
+    assert largest_move(two, one) < MOVED * LEARNER.learning_rate
 
 
 # --- resumed ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from actors import sharded
 from actors.learner import Seat
-from actors.policy import Policy, Pretraining, UpdateStats
+from actors.policy import Policy, PolicyLoss, Pretraining, UpdateStats
 from tests.actors.examples import LEARNER, plain_groups, plain_model, random_floats, random_rollouts
 from tests.actors.losses import surrogate
 from tests.actors.ranks import Room
@@ -47,10 +47,12 @@ def small_parts_too(folder: str, settings: Learner, seat: Seat) -> Policy:
         sharded.zero_settings = whole
 
 
-def update(group: Any, batch: Batch, prompts: int = 6, pretraining: Pretraining | None = None) -> UpdateStats:
+def update(
+    group: Any, batch: Batch, prompts: int = 6, pretraining: Pretraining | None = None, loss: PolicyLoss = surrogate
+) -> UpdateStats:
     """One update over the first prompts of the batch; what every rank says must be the same."""
     columns = [batch[name][:prompts] for name in ("groups", "old", "old", "advantages")]
-    common = {"minibatches": 1, "loss": surrogate, "importance_cap": 1000.0, "pretraining": pretraining}
+    common = {"minibatches": 1, "loss": loss, "importance_cap": 1000.0, "pretraining": pretraining}
     first, *others = group.scatter(Room.update, *columns, [0] * prompts, **common).get()
     assert others == [first] * len(others)
     return first
