@@ -70,6 +70,15 @@ def _states(body: nn.Module, batch: Batch) -> Tensor:
     return output.flatten(0, 1)
 
 
+def picked(states: Tensor, at: Tensor) -> Tensor:
+    """The states at flat positions, `[positions, width]`. On a CPU their gradient has the same bits each time.
+
+    All completions of a prompt begin at its last token. Where a position is asked for twice, the gradient of `states[at]` is
+    summed by several threads in whatever order they come; that of `index_select` is not.
+    """
+    return states.index_select(0, at)
+
+
 def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
@@ -85,7 +94,7 @@ class TokenLogprobs(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Float32 `[response tokens]` twice, in nats."""
         batch = batch.to(_device(self.model))
-        states = _states(backbone(self.model), batch)[batch.predictors]
+        states = picked(_states(backbone(self.model), batch), batch.predictors)
         head = cast("nn.Linear", self.model.get_output_embeddings()).weight
         return chunked_logprobs(states, head, batch.targets, self.temperature)
 
@@ -106,7 +115,7 @@ class ScalarHead(nn.Module):
 
     def forward(self, batch: Batch, at: Tensor) -> Tensor:
         """The scalar at flat positions `at`: float32 `[positions]`."""
-        return self.head(_states(self.body, batch)[at])[:, 0].float()
+        return self.head(picked(_states(self.body, batch), at))[:, 0].float()
 
     def rewards(self, batch: Batch) -> Tensor:
         """The scalar at each response's last token: `[responses]`."""

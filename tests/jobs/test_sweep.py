@@ -209,11 +209,14 @@ def test_an_engine_that_cannot_be_started_ends_the_pass_in_one_line(tmp_path: Pa
 def test_a_labeler_that_stops_keeps_what_it_answered_and_the_next_run_asks_the_rest(tmp_path: Path):
     with pytest.raises(LabelerStopped, match=r"^the budget is spent$"):
         run(tmp_path, 7, workers.stop_at_three)
-    assert Table(tmp_path / "doubled").ids() == {"row-0", "row-1", "row-2"}
+    # Batches of two come in any order: three rows, or the odd one out and two others.
+    answered = Table(tmp_path / "doubled").ids()
+    assert len(answered) == 3
     assert not (tmp_path / "doubled.dead").exists()
     answers = run(tmp_path, 7, workers.double)
     assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10, 12]
-    assert sorted(asked(tmp_path)) == ["row-3", "row-4", "row-5", "row-6"]
+    assert set(asked(tmp_path)) == {row["id"] for row in rows(7)} - answered
+    assert len(asked(tmp_path)) == 4
 
 
 def test_the_same_row_twice_is_asked_once(tmp_path: Path):

@@ -15,6 +15,7 @@ class Doubler:
 
     def __init__(self, log: Path) -> None:
         self._log = log
+        self.spent = 0
 
     def double(self, rows: list[Row]) -> list[Answer]:
         """Twice each row's number."""
@@ -79,8 +80,10 @@ def fail_to_start(log: Path) -> Any:
 
 
 def stop_at_three(subject: Doubler, rows: list[Row]) -> list[Answer]:
-    """A labeler whose budget is spent after three rows."""
-    return [
-        {"id": row["id"], "twice": 2 * row["number"]} if row["number"] < 3 else NotAsked("the budget is spent")
-        for row in rows
-    ]
+    """A labeler whose budget is spent after three rows, whichever come first."""
+    answers: list[Answer] = []
+    for row in rows:
+        subject.spent += 1
+        answered: Row = {"id": row["id"], "twice": 2 * row["number"]}
+        answers.append(answered if subject.spent <= 3 else NotAsked("the budget is spent"))
+    return answers
