@@ -26,6 +26,11 @@ class Compared:
         """Positions of the prompts that test."""
         return list(range(self.training, len(self.prompts)))
 
+    def seen(self, updates: Sequence[Sequence[int]]) -> dict[str, int]:
+        """How many of the training prompts, and pairs of them, these updates have learned from."""
+        used = {at for batch in updates for at in batch}
+        return {"training_prompts": len(used), "training_pairs": sum(len(self.prompts[at].judged) for at in used)}
+
     @property
     def ids(self) -> list[str]:
         """Of the preferences, those to train on first."""

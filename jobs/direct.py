@@ -16,6 +16,7 @@ from jobs.training import export, learners, trained, training_run
 from trainers import dpo, reward_model
 from trainers.looks import Looks
 from trainers.roles import worker_needs
+from trainers.run import read_metrics
 from truing.config.roles import Scorer
 from truing.config.training import Dpo
 from truing.data.judged import Comparisons, flattened
@@ -43,17 +44,18 @@ def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict
         PreferenceLearner, context.start_folder, study.model.context, data.prompts, reference, settings.learner
     )
     looks = Looks(settings.evaluate_every, settings.patience)
-    total = len(reward_model.updates(data.training, settings, study.seed))
+    plan = reward_model.updates(data.training, settings, study.seed)
     with learners(context, "preference learner", settings.learner, make) as group:
         groups, state = {"learner": group}, {"looks": looks}
         with training_run(
-            folder, groups, state, settings, title=settings.loss.upper(), total=total, trackers=study.trackers
+            folder, groups, state, settings, title=settings.loss.upper(), total=len(plan), trackers=study.trackers
         ) as run:
             dpo.train(run, group, data.prompts, data.training, looks, settings, study.seed)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, PreferenceLearner.export)
-    return {"training_prompts": data.training, **report}
+    done = len(read_metrics(folder / "metrics.jsonl"))
+    return {**data.seen(plan[:done]), **report}
 
 
 def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Comparisons]) -> list[list[float]]:
@@ -95,5 +97,5 @@ def _show(report: dict[str, Any]) -> None:
         rows.append(("held out", found["n"], found["value"], f"{found['low']:.2f} to {found['high']:.2f}"))
     print_table(
         "Direct preference: does the better response gain on the reference", ("pairs", "n", "accuracy", "95 % interval"),
-        rows, f"trained on {report['training_prompts']} prompts",
+        rows, f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from jobs.progress import headline, print_table
 from jobs.training import export, learners, trained, training_run
 from trainers import reward_model
 from trainers.looks import Looks
+from trainers.run import read_metrics
 from truing.algorithms.statistics import Interval
 from truing.config.training import RewardModel
 from truing.data.judged import Comparisons, flattened
@@ -39,17 +40,19 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
     study = context.study
     make = partial(RewardLearner, context.start_folder, study.model.context, data.prompts, settings.learner)
     looks = Looks(settings.evaluate_every, settings.patience)
-    total = len(reward_model.updates(data.training, settings, study.seed))
+    plan = reward_model.updates(data.training, settings, study.seed)
     with learners(context, "reward learner", settings.learner, make) as group:
         groups, state = {"learner": group}, {"looks": looks}
         with training_run(
-            folder, groups, state, settings, title="reward model", total=total, trackers=study.trackers
+            folder, groups, state, settings, title="reward model", total=len(plan), trackers=study.trackers
         ) as run:
             reward_model.train(run, group, data.prompts, data.training, looks, settings, study.seed)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))
-    return {"training_prompts": data.training, "training_pairs": len(data.rows[0]), **report}
+    # Training may have stopped early.
+    done = len(read_metrics(folder / "metrics.jsonl"))
+    return {**data.seen(plan[:done]), **report}
 
 
 def _own_samples(context: Context) -> set[str]:
