@@ -3,8 +3,9 @@
 Learner (bytes a parameter, float32 masters; w ranks share what the ZeRO stage shards):
     weights 4 (stage 3: /w), gradients 4 (stages 2, 3: /w), AdamW: a float32 copy 4 and two moments 8 (stages 1-3: /w; stage 0
     has no copy); with LoRA the last three are of the adapters alone.
-Activations a token and layer, kept for the backward pass: 20 bytes a hidden unit and 8 an intermediate one in bfloat16
-autocast, twice that in float32; with gradient checkpointing one hidden state a layer, and one layer's rest.
+Activations a token and layer, kept for the backward pass, with what the allocator cannot give back where batches differ in
+shape: 110 bytes a hidden unit and 8 an intermediate one in bfloat16 autocast, half as much again in float32; with gradient
+checkpointing one hidden state a layer, and one layer's rest.
 The constants below were fitted to runs on this project's demo model (docs/performance.md names the commands).
 """
 
@@ -111,8 +112,8 @@ def engine_need(key: str, shape: Shape, settings: Engine) -> Need:
 
 
 def _activations(shape: Shape, settings: Learner) -> float:
-    wide = 1 if settings.precision == "bfloat16" else 2
-    layer = wide * (20 * shape.hidden + 8 * shape.intermediate)
+    wide = 1.0 if settings.precision == "bfloat16" else 1.5
+    layer = wide * (110 * shape.hidden + 8 * shape.intermediate)
     if settings.gradient_checkpointing:
         return settings.token_budget * (shape.layers * 4 * shape.hidden + layer) / GB
     cast = 2 * shape.parameters / GB if settings.precision == "bfloat16" else 0.0
