@@ -50,7 +50,7 @@ def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict
         with training_run(
             folder, groups, state, settings, title=settings.loss.upper(), total=len(plan), trackers=study.trackers
         ) as run:
-            dpo.train(run, group, data.prompts, data.training, looks, settings, study.seed)
+            dpo.train(run, group, data.prompts, data.training, plan, looks, settings)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, PreferenceLearner.export)

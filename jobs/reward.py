@@ -46,7 +46,7 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
         with training_run(
             folder, groups, state, settings, title="reward model", total=len(plan), trackers=study.trackers
         ) as run:
-            reward_model.train(run, group, data.prompts, data.training, looks, settings, study.seed)
+            reward_model.train(run, group, data.prompts, data.training, plan, looks)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))

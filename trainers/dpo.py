@@ -15,7 +15,7 @@ from torch import Tensor
 from actors.group import ActorGroup
 from actors.preference import PreferenceLearner
 from trainers.looks import Looks
-from trainers.reward_model import gaps, hits, updates
+from trainers.reward_model import gaps, hits
 from trainers.run import Run
 from truing.algorithms.losses import direct_preference, identity_preference
 from truing.config.training import Dpo as Settings
@@ -39,12 +39,11 @@ def train(
     group: ActorGroup[PreferenceLearner],
     comparisons: Sequence[Comparisons],
     training: int,
+    plan: Sequence[Sequence[int]],
     looks: Looks,
     settings: Settings,
-    seed: int,
 ) -> None:
-    """Update on each batch, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
-    plan = updates(training, settings, seed)
+    """Update on each batch of the plan, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
     chosen = partial(loss, kind=settings.loss, beta=settings.beta, smoothing=settings.smoothing)
     held = list(range(training, len(comparisons)))
     judged = flattened(comparisons[i] for i in held)

@@ -20,7 +20,6 @@ from trainers.run import Run
 from truing.algorithms.losses import preference
 from truing.algorithms.statistics import Interval, bootstrap_mean
 from truing.config.training import Preferences
-from truing.config.training import RewardModel as Settings
 from truing.data.judged import Comparisons, Judged, flattened
 from truing.records import derived_seed
 
@@ -57,12 +56,10 @@ def train(
     group: ActorGroup[RewardLearner],
     comparisons: Sequence[Comparisons],
     training: int,
+    plan: Sequence[Sequence[int]],
     looks: Looks,
-    settings: Settings,
-    seed: int,
 ) -> None:
-    """Update on each batch, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
-    plan = updates(training, settings, seed)
+    """Update on each batch of the plan, look at the held-out prompts, report. Prompts 0..training-1 are trained on."""
     held = list(range(training, len(comparisons)))
     judged = flattened(comparisons[i] for i in held)
     for step in run.steps(len(plan)):

@@ -261,9 +261,8 @@ def attempted(action: Callable[[], None], when: str) -> Failed | None:
     """Do it; whatever a tracker raises becomes a value, for the training goes on."""
     try:
         action()
-    except Exception as error:  # noqa: BLE001
-        said = (str(error).splitlines() or [""])[0][:200]
-        return Failed(f"{when} ({type(error).__name__}: {said})")
+    except Exception as error:
+        return Failed(f"{when} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})")
     return None
 
 

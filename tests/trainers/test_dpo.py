@@ -9,7 +9,7 @@ import torch
 from tests.actors.examples import Here
 from trainers.dpo import held_out_loss, loss, smoothed, train
 from trainers.looks import Looks
-from trainers.reward_model import batches
+from trainers.reward_model import batches, updates
 from trainers.run import Run, read_metrics
 from truing.config.training import Dpo
 from truing.data.judged import Comparisons, Judged
@@ -85,7 +85,7 @@ PROMPTS = [Comparisons(f"p{i}", ("a", "b"), (Judged(0, 1, 1.0),)) for i in range
 def test_training_updates_on_each_batch_and_looks_at_the_held_out_prompts(ranks: Here, tmp_path: Path) -> None:
     settings = Dpo(batch=2, epochs=1, loss="ipo", beta=0.5, smoothing=0.2, evaluate_every=2)
     run = Run(tmp_path, every=10, groups={}, state={})
-    train(run, ranks, PROMPTS, 4, Looks(2, None), settings, seed=3)
+    train(run, ranks, PROMPTS, 4, updates(4, settings, 3), Looks(2, None), settings)
     plan = batches(4, 2, 1, seed=3)
     assert [first + second for first, second in zip(*(r.seen for r in ranks.subjects), strict=True)] == plan
     # Every rank gets the loss that the section names: IPO of h = 0 and p = 1 is 0.8·(0 - 1)² + 0.2·(0 + 1)² = 1.

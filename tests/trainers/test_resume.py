@@ -51,7 +51,7 @@ def rewarded(tiny: str, folder: Path, kill_in: int | None = None) -> RewardLearn
     settings = RewardModel(batch=2, epochs=3, evaluate_every=2, patience=9)
     looks = Looks(2, 9)
     run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))
-    reward_model.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)
+    reward_model.train(run, Here(learner), PROMPTS, 5, reward_model.updates(5, settings, 4), looks)
     run.take_best()
     return learner
 
@@ -63,7 +63,7 @@ def preferred(tiny: str, folder: Path, kill_in: int | None = None) -> Preference
     settings = Dpo(batch=2, epochs=3, evaluate_every=2, patience=9, smoothing=0.1)
     looks = Looks(2, 9)
     run = Run(folder, every=1, groups={"learner": Here(learner)}, state={"looks": looks}, on_step=killer(kill_in))
-    dpo.train(run, Here(learner), PROMPTS, 5, looks, settings, seed=4)
+    dpo.train(run, Here(learner), PROMPTS, 5, reward_model.updates(5, settings, 4), looks, settings)
     run.take_best()
     return learner
 

@@ -17,6 +17,7 @@ from trainers.reward_model import (
     held_out_loss,
     hits,
     train,
+    updates,
 )
 from trainers.run import Run, read_metrics
 from truing.config.training import RewardModel
@@ -153,7 +154,7 @@ PROMPTS = [Comparisons(f"p{i}", ("a", "b"), (Judged(0, 1, 1.0),)) for i in range
 def trained(folder: Path, ranks: Here, training: int, settings: RewardModel) -> list[dict[str, Any]]:
     run = Run(folder, every=10, groups={}, state={})
     looks = Looks(settings.evaluate_every, settings.patience)
-    train(run, ranks, PROMPTS, training, looks, settings, seed=3)
+    train(run, ranks, PROMPTS, training, updates(training, settings, 3), looks)
     return read_metrics(folder / "metrics.jsonl")
 
 
