@@ -1,7 +1,7 @@
 """The vLLM engine, as both the rollout and the labeler use it. vLLM is imported here alone, when an engine starts."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ KEPT_MEMORY = {
 """Large allocations are kept instead of being given back to the kernel after each step: half of a CPU engine's time."""
 
 if TYPE_CHECKING:
-    from vllm import RequestOutput, SamplingParams
+    from vllm import CompletionOutput, RequestOutput, SamplingParams
 
 
 def engine_environment(settings: EngineSettings) -> dict[str, str]:
@@ -80,6 +80,29 @@ class Engine:
         self._read += sum(map(len, prompts))
         self._cached += sum(output.num_cached_tokens or 0 for output in outputs)
         return outputs
+
+    def pieces(
+        self, prompts: Sequence[list[int]], params: Sequence["SamplingParams"]
+    ) -> Iterator[list[tuple[int, "CompletionOutput"]]]:
+        """Answers as they are written: after each step of the engine its new tokens, with the place of their prompt.
+
+        Who stops listening has the rest abandoned. `params` must ask for output_kind DELTA.
+        """
+        from vllm.inputs import TokensPrompt
+
+        engine = self._llm.llm_engine
+        waiting = {str(place): place for place in range(len(prompts))}
+        try:
+            for key, place in waiting.items():
+                engine.add_request(key, TokensPrompt(prompt_token_ids=prompts[place]), params[place])
+            while waiting:
+                outputs: list[Any] = engine.step()
+                yield [(waiting[output.request_id], output.outputs[0]) for output in outputs]
+                for output in outputs:
+                    if output.finished:
+                        del waiting[output.request_id]
+        finally:
+            engine.abort_request(list(waiting))
 
     @property
     def cached_share(self) -> float:

@@ -1,7 +1,9 @@
 """Rollout: the policy's weights in a vLLM engine, answering prompts."""
 
+import threading
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from actors.engine import Engine
+from actors.writing import Batch, Draft, Group, Plan
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Model
 from truing.config.stages import Sampling
@@ -49,6 +52,7 @@ class RolloutEngine:
         self._prompts: dict[str, list[int]] = {}
         self.add(prompts)
         self.version = 0
+        self._interrupted = threading.Event()
 
     def add(self, prompts: Sequence[Prompt]) -> None:
         """Prompts that may be asked for by their ids."""
@@ -64,37 +68,96 @@ class RolloutEngine:
             if len(ids) > room
         ]
 
-    def generate(self, prompt_ids: Sequence[str], *, completions: int, seed: int, step: int) -> list[list[Rollout]]:
-        """`completions` answers to each prompt, by prompt."""
-        asked = [(key, number) for key in prompt_ids for number in range(completions)]
-        answers = self.complete(asked, seed=seed, step=step)
-        return [answers[i : i + completions] for i in range(0, len(answers), completions)]
+    def write(self, asked: Sequence[str | Group], plan: Plan, *, step: int) -> Iterator[list[Group]]:
+        """Completions of prompts, by prompt: ids begin anew, groups of an earlier call are gone on with.
+
+        What is done first makes the batch, `plan.slice_size` prompts at a time; the last list is of the `plan.spare` prompts that
+        are not in it, done or not. After `interrupt` the writing ends at the next token, and the rest comes as it is.
+        """
+        self._interrupted.clear()
+        groups = [self._begun(one, plan.completions) if isinstance(one, str) else self._going_on(one) for one in asked]
+        batch = Batch(groups, enough=len(groups) - plan.spare, version=self.version, staleness=plan.staleness)
+        drafts = [draft for group in groups for draft in group]
+        with closing(self._advance(drafts, plan.seed, step)) as advancing:
+            for done in advancing:
+                for draft in done:
+                    batch.done(draft)
+                for chosen in batch.slices(plan.slice_size):
+                    yield [self._rollouts(groups[i]) for i in chosen]
+                if batch.complete or self._interrupted.is_set():
+                    break
+        batch.fill()
+        for chosen in batch.slices(plan.slice_size):
+            yield [self._rollouts(groups[i]) for i in chosen]
+        yield [self._rollouts(groups[i]) for i in batch.left()]
+
+    def interrupt(self) -> None:
+        """End the writing that is under way, from another thread."""
+        self._interrupted.set()
 
     def complete(self, asked: Sequence[tuple[str, int]], *, seed: int, step: int | str) -> list[Rollout]:
-        """One answer to each (prompt id, number). Its seed derives from (run, step, prompt, number)."""
-        from vllm import SamplingParams
+        """One answer to each (prompt id, number)."""
+        drafts = [self._begun(key, 1, number)[0] for key, number in asked]
+        for _ in self._advance(drafts, seed, step):
+            pass
+        return self._rollouts(drafts)
 
+    def _begun(self, key: str, completions: int, number: int = 0) -> list[Draft]:
+        full, prompt = self._sampling.max_tokens, self._prompts[key]
+        return [Draft(key, number + i, prompt, [], [], [], False, full) for i in range(completions)]
+
+    def _going_on(self, group: Group) -> list[Draft]:
+        full = self._sampling.max_tokens
+        return [
+            Draft(r.prompt_id, i, r.prompt_tokens, list(r.tokens), list(r.logprobs), list(r.versions), r.finished, full)
+            for i, r in enumerate(group)
+        ]
+
+    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+        """Write them; after each token, those that are done with it. First of all those that were done before.
+
+        A seed derives from (run, step, prompt, number), and from the place where a completion is gone on with.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        yield [draft for draft in drafts if draft.done]
+        under_way = [draft for draft in drafts if not draft.done]
         params = [
             SamplingParams(
                 temperature=self._sampling.temperature,
-                max_tokens=self._sampling.max_tokens,
-                seed=derived_seed(seed, step, key, number),
+                max_tokens=draft.full - len(draft.tokens),
+                seed=derived_seed(
+                    seed, step, draft.prompt_id, draft.number, *([len(draft.tokens)] if draft.tokens else [])
+                ),
                 logprobs=0,
+                detokenize=False,
+                output_kind=RequestOutputKind.DELTA,
             )
-            for key, number in asked
+            for draft in under_way
         ]
-        outputs = self._engine.run([self._prompts[key] for key, _ in asked], params)
-        return [self._rollout(key, output.outputs[0]) for (key, _), output in zip(asked, outputs, strict=True)]
+        for pieces in self._engine.pieces([draft.prompt + draft.tokens for draft in under_way], params):
+            for place, piece in pieces:
+                draft = under_way[place]
+                tokens = list(piece.token_ids)
+                draft.tokens += tokens
+                draft.logprobs += [
+                    at[token].logprob for at, token in zip(piece.logprobs or [], tokens, strict=True) if at
+                ]
+                draft.versions += [self.version] * len(tokens)
+                draft.finished = piece.finish_reason == "stop"
+            yield [under_way[place] for place, _ in pieces if under_way[place].done]
 
-    def _rollout(self, key: str, output: object) -> Rollout:
-        from vllm.outputs import CompletionOutput
-
-        assert isinstance(output, CompletionOutput)
-        tokens = list(output.token_ids)
-        logprobs = [at[token].logprob for at, token in zip(output.logprobs or [], tokens, strict=True) if at]
-        finished = output.finish_reason == "stop"
-        text = output.text.strip()
-        return Rollout(key, self._texts[key], self._prompts[key], tokens, logprobs, text, finished, self.version)
+    def _rollouts(self, drafts: Sequence[Draft]) -> Group:
+        return [
+            Rollout(
+                draft.prompt_id, self._texts[draft.prompt_id], draft.prompt, draft.tokens, draft.logprobs,
+                # The last character may lack some of its bytes.
+                self._tokenizer.decode(draft.tokens, skip_special_tokens=True).rstrip("\ufffd").strip(),
+                draft.finished, draft.versions,
+            )
+            for draft in drafts
+        ]  # fmt: skip
 
     def open_weights(self) -> None:
         """The weights of another version are about to come, in buckets."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.forward import regroup
-from actors.group import ActorGroup, Pending
+from actors.group import ActorGroup
 from actors.labeler import Labeler, Missing
+from actors.pending import Pending
 from actors.reward_model import RewardScorer
 from actors.serving import ServedLabelers
 from truing.algorithms.rules import finished_reward, length_penalty, pattern_share

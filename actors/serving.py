@@ -12,9 +12,10 @@ from ray import ObjectRef, serve
 from ray.serve.handle import DeploymentHandle
 
 from actors.endpoint import EndpointJudge
-from actors.group import Needs, Pending, fetch, shares, split_sizes
+from actors.group import Needs
 from actors.labeler import Labeler
 from actors.labelers import Online, open_labeler
+from actors.pending import Pending, fetch, shares, split_sizes
 from truing.config.labeling import EndpointLabeler
 from truing.config.serving import Replicas
 

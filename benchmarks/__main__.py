@@ -46,9 +46,9 @@ def engine_rows() -> Rows:
     rollout = RolloutEngine(model_folder("demo"), Model(context=640), EngineSettings(), Sampling(max_tokens=32), asked)
     rows: Rows = []
     for batch in (1, 8, 32):
-        keys, drawn = [prompt.id for prompt in asked[:batch]], []
-        spent = seconds(lambda k=keys, d=drawn: d.extend(rollout.generate(k, completions=1, seed=0, step=0)))
-        tokens = sum(len(group[0].tokens) for group in drawn)
+        keys, drawn = [(prompt.id, 0) for prompt in asked[:batch]], []
+        spent = seconds(lambda k=keys, d=drawn: d.extend(rollout.complete(k, seed=0, step=0)))
+        tokens = sum(len(one.tokens) for one in drawn)
         rows.append((f"generate, batch {batch}", tokens / spent, "tokens/s", None))
     engine = rollout._engine
     judged = [PROMPT * 2 + list(range(2000 + 64 * i, 2064 + 64 * i)) for i in range(32)]
@@ -65,7 +65,7 @@ def learner_rows() -> Rows:
     """Log-probs and one update of 16 completions of 4 prompts, and the weights for a push."""
     settings = Learner(token_budget=1536)
     policy = Policy(model_folder("demo"), settings, 1.0, Seat(0, 1, free_address(), 600))
-    rollout = Rollout("p", "p", PROMPT, list(range(3000, 3040)), [-3.0] * 40, "text", True, 0)
+    rollout = Rollout("p", "p", PROMPT, list(range(3000, 3040)), [-3.0] * 40, "text", True, [0] * 40)
     groups = [[rollout] * 4] * 4
     # A prompt is read once for its four completions of 40 tokens.
     tokens = 4 * (len(PROMPT) + 4 * 40)

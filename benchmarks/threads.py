@@ -21,7 +21,7 @@ DEADLINE = 600.0
 def scorer(meeting: Path, count: int) -> None:
     """Load, wait for the others, read 16 completions of 100 tokens `PASSES` times; print the seconds."""
     reference = Reference(model_folder("demo"), Scorer(token_budget=1024), "bfloat16", 1.0)
-    rollout = Rollout("p", "p", list(range(1000, 1060)), list(range(3000, 3040)), [-3.0] * 40, "text", True, 0)
+    rollout = Rollout("p", "p", list(range(1000, 1060)), list(range(3000, 3040)), [-3.0] * 40, "text", True, [0] * 40)
     groups = [[rollout] * 4] * 4
     reference.logprobs(groups)
     (meeting / str(os.getpid())).touch()

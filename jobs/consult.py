@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actors.group import fetch
+from actors.pending import fetch
 from jobs.context import Context
 from jobs.labelers import LABELS, Member, compare, members, pool, request, spent
 from jobs.requests import Ledger, requests, standing, write_requests

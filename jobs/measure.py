@@ -66,7 +66,7 @@ def divergence(models: PolicyAndReference, rows: list[Row]) -> list[Answer]:
                 [],
                 r["text"],
                 True,
-                0,
+                [],
             )
         ]
         for r in rows

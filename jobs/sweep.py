@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from actors.group import Needs, translated
+from actors.group import Needs
+from actors.pending import translated
 from actors.spending import Usage
 from jobs.progress import Progress
 from jobs.requests import Ledger, shards, standing, write_requests

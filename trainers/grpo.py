@@ -57,7 +57,7 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         with run.time("update"):
             for epoch in range(algorithm.epochs):
                 order, parts = dealt(advantages, algorithm.minibatches, epoch)
-                columns = (drawn.samples, scored.old, scored.reference, advantages, order)
+                columns = (scored.samples, scored.old, scored.reference, advantages, order)
                 stats = roles.policy.scatter(
                     Policy.update, *columns, minibatches=parts, loss=partial(loss, entropy=settings.entropy, **options),
                     importance_cap=settings.importance_cap,

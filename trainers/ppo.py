@@ -74,10 +74,10 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
             for epoch in range(algorithm.epochs):
                 order, parts = dealt(advantages, algorithm.minibatches, epoch)
                 fitting = roles.critic.scatter(
-                    Critic.update, drawn.samples, scored.values, targets, order,
+                    Critic.update, scored.samples, scored.values, targets, order,
                     minibatches=parts, clip=algorithm.value_clip,
                 )  # fmt: skip
-                columns = (drawn.samples, scored.old, scored.reference, advantages, order)
+                columns = (scored.samples, scored.old, scored.reference, advantages, order)
                 stats = roles.policy.scatter(
                     Policy.update, *columns, minibatches=parts, importance_cap=settings.importance_cap,
                     pretraining=pretraining(drawn, settings),

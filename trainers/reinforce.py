@@ -64,9 +64,9 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         whole = [0] * drawn.prompts
         with run.time("update"):
             fitting = roles.critic.scatter(
-                Critic.update, drawn.samples, scored.values, targets, whole, minibatches=1, clip=algorithm.value_clip
+                Critic.update, scored.samples, scored.values, targets, whole, minibatches=1, clip=algorithm.value_clip
             )
-            columns = (drawn.samples, scored.old, scored.reference, advantages, whole)
+            columns = (scored.samples, scored.old, scored.reference, advantages, whole)
             stats = roles.policy.scatter(
                 Policy.update, *columns, minibatches=1, loss=partial(loss, entropy=settings.entropy),
                 importance_cap=settings.importance_cap,

@@ -57,7 +57,7 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
 
         # 4. Update: one step of the policy gradient over the whole batch.
         with run.time("update"):
-            columns = (drawn.samples, scored.old, scored.reference, advantages, [0] * drawn.prompts)
+            columns = (scored.samples, scored.old, scored.reference, advantages, [0] * drawn.prompts)
             stats = roles.policy.scatter(
                 Policy.update, *columns, minibatches=1, loss=partial(loss, entropy=settings.entropy),
                 importance_cap=settings.importance_cap,

@@ -99,12 +99,10 @@ class Roles:
         temperature = settings.sampling.temperature
         start = folders.start
         self.groups: list[ActorGroup[Any] | ServedLabelers] = []
-        self.engines: ActorGroup[RolloutEngine] = self._started(
-            "rollout",
-            settings.engine.count,
-            partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts)),
-            engine_needs(settings.engine, cluster),
-        )
+        engine = partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts))
+        needs = engine_needs(settings.engine, cluster)
+        self.engines = ActorGroup.interruptible("rollout", settings.engine.count, engine, needs)
+        self.groups.append(self.engines)
         self.references: ActorGroup[Reference] = self._started(
             "reference",
             settings.reference.count,

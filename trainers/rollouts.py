@@ -3,18 +3,19 @@
 The steps that all algorithms share; what an algorithm makes of them is on its own page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from actors.critic import Critic
 from actors.forward import Floats
-from actors.group import Pending
+from actors.pending import Arriving, Pending, split_sizes
 from actors.policy import Policy, Pretraining
 from actors.reference import Reference
 from actors.rollout import RolloutEngine
 from actors.scoring import Reward
+from actors.writing import Group, Plan
 from trainers.progress import batch_figures, check_failures
 from trainers.roles import Roles
 from trainers.run import Run
@@ -27,13 +28,14 @@ from truing.records import Rollout
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Completions as the engines wrote them, by prompt, and the proof of which weights they had.
+    """Completions as the engines write them, by prompt, and the proof of which weights they have.
 
-    `texts`: what the learner is to go on knowing (PPO-ptx); none without a pretraining mix.
+    `version`: that of the policy. `texts`: what the learner is to go on knowing (PPO-ptx); none without a pretraining mix.
     """
 
-    samples: Pending[list[Rollout]]
+    arriving: Arriving[Group]
     prompts: int
+    version: int
     checksum: int
     probe_gap: float
     texts: list[str]
@@ -42,35 +44,52 @@ class Drawn:
 class Sampler:
     """Batches of rollouts, one a step. What it has taken and not yet handed out is part of the run's state.
 
-    On policy, a batch is written with the weights of its own step. With `ahead`, the engines write the next batch while the
-    learner trains on this one: a batch is then one version old, never more, and its importance weights say by how much.
+    On policy, a batch is written with the weights of its own step, but for prompts that an earlier batch did without. With
+    `ahead`, the engines write the next batch while the learner trains on this one: it is then one version old, and its
+    importance weights say by how much. With `swap: token`, they take the new weights in the middle of it.
     """
 
     def __init__(
         self, roles: Roles, prompts: PromptStream, settings: Settings, seed: int, texts: Sequence[str] = ()
     ) -> None:
-        self._roles, self._prompts, self._settings, self._seed = roles, prompts, settings, seed
+        self._roles, self._prompts, self._settings = roles, prompts, settings
         self._texts, self._text_ids = (
             texts,
             PromptStream(numbered(len(texts)), seed) if texts else None,
         )
-        self._next: Pending[list[Rollout]] | None = None
+        written, engines = settings.rollouts, len(roles.engines)
+        slice_size = written.slice_size or settings.prompts
+        self._plan = Plan(settings.algorithm.completions, seed, slice_size, written.spare, written.staleness)
+        self._sizes = split_sizes(settings.prompts + engines * written.spare, engines)
+        self._next: Arriving[Group] | None = None
+        self._latest: Arriving[Group] | None = None
+        self._left: list[Group] = []
 
     def draw(self, run: Run, step: int) -> Drawn:
         """This step's batch; the engines have the policy's current weights when it returns."""
-        settings, ahead = self._settings, self._settings.ahead
-        if ahead and self._next is not None:
-            with run.time("sample"):
-                samples = self._next
-                samples.get()
+        settings, written = self._settings, self._settings.rollouts
+        if self._next is None:
             checksum, gap = self._push(run, step)
+            arriving = self._begin(step)
+        elif written.swap == "token":
+            arriving, checksum, gap = self._swap(run, step, self._next)
         else:
-            checksum, gap = self._push(run, step)
+            arriving = self._next
             with run.time("sample"):
-                samples = self._begin(step)
-                samples.get()
-        self._next = self._begin(step + 1) if ahead and step + 1 < settings.steps else None
-        return Drawn(samples, settings.prompts, checksum, gap, self._take_texts())
+                arriving.all()
+            checksum, gap = self._push(run, step)
+        self._latest, self._next = arriving, None
+        if written.ahead and step + 1 < settings.steps:
+            self._next = self._begin(step + 1)
+        return Drawn(arriving, settings.prompts, step, checksum, gap, self._take_texts())
+
+    def _swap(self, run: Run, step: int, under_way: Arriving[Group]) -> tuple[Arriving[Group], int, float]:
+        """Stop the engines after a token, give them the new weights, let them go on."""
+        engines = self._roles.engines
+        engines.aside(RolloutEngine.interrupt)
+        begun = under_way.everything()
+        checksum, gap = self._push(run, step)
+        return engines.stream(RolloutEngine.write, begun, self._plan, sizes=self._plan.sizes, step=step), checksum, gap
 
     def _push(self, run: Run, step: int) -> tuple[int, float]:
         roles, settings = self._roles, self._settings
@@ -80,12 +99,20 @@ class Sampler:
                 bucket=settings.weight_bucket_gb * 1e9, tolerance=settings.probe_tolerance,
             )  # fmt: skip
 
-    def _begin(self, step: int) -> Pending[list[Rollout]]:
-        ids = self._prompts.take(self._settings.prompts)
-        completions = self._settings.algorithm.completions
-        return self._roles.engines.scatter(
-            RolloutEngine.generate, ids, completions=completions, seed=self._seed, step=step
-        )
+    def _begin(self, step: int) -> Arriving[Group]:
+        """Set the engines to work on what the last batch did without and on new prompts."""
+        self._collect()
+        fresh = iter(self._prompts.take(sum(self._sizes) - len(self._left)))
+        asked: list[str | Group] = []
+        for engine, size in enumerate(self._sizes):
+            old = self._left[engine :: len(self._sizes)]
+            asked += [*old, *islice(fresh, size - len(old))]
+        return self._roles.engines.stream(RolloutEngine.write, asked, self._plan, sizes=self._plan.sizes, step=step)
+
+    def _collect(self) -> None:
+        """What the latest batch did without, when all of it is written."""
+        if self._latest is not None and self._plan.spare:
+            self._left, self._latest = self._latest.left().get(), None
 
     def _take_texts(self) -> list[str]:
         mix = self._settings.pretraining
@@ -94,44 +121,60 @@ class Sampler:
         return [self._texts[int(key)] for key in self._text_ids.take(mix.texts)]
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the places in the streams, and the batch that is ahead, as it was written."""
-        ahead = None if self._next is None else [[asdict(one) for one in group] for group in self._next.get()]
+        """What a checkpoint keeps: the places in the streams, what was left over, and the batch that is ahead, as written."""
+        self._collect()
         texts = None if self._text_ids is None else self._text_ids.state()
-        return {"prompts": self._prompts.state(), "texts": texts, "ahead": ahead}
+        ahead = None if self._next is None else _plain(self._next.everything().get())
+        return {"prompts": self._prompts.state(), "texts": texts, "left": _plain(self._left), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a checkpoint's state."""
         self._prompts.restore(state["prompts"])
         if self._text_ids is not None:
             self._text_ids.restore(state["texts"])
+        self._left = _groups(state["left"])
         if state["ahead"] is not None:
-            groups = [[Rollout(**one) for one in group] for group in state["ahead"]]
-            self._next = self._roles.engines.scatter(_given, groups)
+            self._next = self._roles.engines.stream(_given, _groups(state["ahead"]), self._plan, sizes=self._plan.sizes)
 
 
-def _given(_: RolloutEngine, groups: list[list[Rollout]]) -> list[list[Rollout]]:
+def _plain(groups: Sequence[Group]) -> list[list[dict[str, Any]]]:
+    return [[asdict(one) for one in group] for group in groups]
+
+
+def _groups(plain: Sequence[Sequence[dict[str, Any]]]) -> list[Group]:
+    return [[Rollout(**one) for one in group] for group in plain]
+
+
+def _given(_: RolloutEngine, groups: Sequence[Group], plan: Plan) -> Iterator[list[Group]]:
     """A batch that was written before."""
-    return groups
+    remaining = iter(groups)
+    for size in plan.sizes(len(groups)):
+        yield list(islice(remaining, size))
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What was said of a batch, by prompt and completion.
 
-    `totals`: the reward that is trained on; None where it failed or the prompt is left out. `rewards` stay raw.
+    `totals`: the reward that is trained on; None where it failed or the prompt is left out. `rewards` stay raw. `ages`: versions
+    between the one that wrote a token and the policy's, mean and largest of each prompt.
     """
 
+    samples: Pending[Group]
     rewards: list[list[Reward]]
     totals: list[list[float | None]]
     old: list[list[Floats]]
     reference: list[list[Floats]]
     values: list[list[Floats]]
+    ages: list[tuple[float, float]]
 
     def figures(self) -> dict[str, Any]:
         """What the batch was like; `left_out` are completions that are scored and not trained on."""
         found = batch_figures(self.rewards, self.old, self.reference)
         unused = sum(total is None for group in self.totals for total in group)
-        return found | {"left_out": unused - found["failed"]}
+        means, largest = zip(*self.ages, strict=True)
+        stale = {"staleness": sum(means) / len(means), "stalest": max(largest)}
+        return found | {"left_out": unused - found["failed"]} | stale
 
 
 def pretraining(drawn: Drawn, settings: Settings) -> Pretraining | None:
@@ -152,21 +195,33 @@ def dealt(credited: Sequence[Sequence[object | None]], minibatches: int, epoch: 
 
 
 def score(run: Run, roles: Roles, drawn: Drawn, settings: Settings) -> Scored:
-    """Reward graph, reference, policy and critic read the same rollouts at the same time.
+    """Reward graph, reference, policy and critic read the same rollouts; the first two begin while others are still written.
 
     Raises:
         TruingError: more rewards failed than `policy.max_failed` allows.
     """
-    samples = drawn.samples
+    begun: dict[tuple[int, int], tuple[list[Pending[Any]], Pending[Any]]] = {}
+    with run.time("sample"):
+        for place, part in drawn.arriving:
+            begun[place] = roles.graph.start(part), roles.references.scatter(Reference.logprobs, part)
+        samples = drawn.arriving.all()
     with run.time("score"):
-        scoring = roles.graph.start(samples)
-        reading = roles.references.scatter(Reference.logprobs, samples)
         valuing: Any = roles.critic.scatter(Critic.values, samples) if roles.critic else None
+        aging = roles.references.scatter(ages, samples, version=drawn.version)
         old = roles.policy.scatter(Policy.logprobs, samples).get()
-        reference, values = reading.get(), valuing.get() if valuing else []
-        rewards = roles.graph.finish(scoring)
+        started, reading = zip(*(begun[place] for place in sorted(begun)), strict=True)
+        reference = reading[0].followed_by(reading[1:]).get()
+        values = valuing.get() if valuing else []
+        rewards = roles.graph.finish([one.followed_by(others) for one, *others in zip(*started, strict=True)])
     check_failures(rewards, settings.max_failed)
-    return Scored(rewards, trained_on(rewards, settings.whiten_rewards, settings.drop_equal), old, reference, values)
+    totals = trained_on(rewards, settings.whiten_rewards, settings.drop_equal)
+    return Scored(samples, rewards, totals, old, reference, values, aging.get())
+
+
+def ages(_: object, groups: Sequence[Group], *, version: int) -> list[tuple[float, float]]:
+    """Versions since each token was written, mean and largest of each prompt; any actor can count them."""
+    every = [[version - written for rollout in group for written in rollout.versions] for group in groups]
+    return [(sum(found) / len(found), float(max(found))) if found else (0.0, 0.0) for found in every]
 
 
 def trained_on(rewards: Sequence[Sequence[Reward]], whiten: bool, drop_equal: bool) -> list[list[float | None]]:

@@ -93,7 +93,8 @@ class Failed:
 class Rollout:
     """One completion of the policy being trained, as token ids with an explicit response part.
 
-    `logprobs` holds the engine's log-probability of each response token, in nats, at the sampling temperature.
+    `logprobs` holds the engine's log-probability of each response token, in nats, at the sampling temperature; `versions`
+    the version of the weights that wrote it. One that is neither `finished` nor at its full length is still to be gone on with.
     """
 
     prompt_id: str
@@ -103,7 +104,7 @@ class Rollout:
     logprobs: list[float]
     text: str
     finished: bool
-    version: int
+    versions: list[int]
 
 
 @dataclass(frozen=True, slots=True)

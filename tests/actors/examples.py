@@ -1,7 +1,7 @@
 """Settings, rollouts and expectations that tests of several actors share."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from actors.forward import Floats
-from actors.group import split_sizes
 from actors.learner import Seat, free_address
+from actors.pending import split_sizes
 from actors.policy import Policy
 from actors.rollout import RolloutEngine, Weights
 from truing.config.roles import Learner, Scorer
@@ -45,7 +45,9 @@ def random_rollouts(seed: int, prompts: int = 4, completions: int = 2) -> list[l
     for number in range(prompts):
         question = tokens(2, 24)
         answers = [tokens(1, 14) for _ in range(completions)]
-        groups.append([Rollout(f"p{number}", "?", question, a, [-5.0] * len(a), "", True, 0) for a in answers])
+        groups.append(
+            [Rollout(f"p{number}", "?", question, a, [-5.0] * len(a), "", True, [0] * len(a)) for a in answers]
+        )
     return groups
 
 
@@ -96,6 +98,30 @@ class Done:
     def get(self) -> list[Any]:
         return self._items
 
+    def followed_by(self, others: "Sequence[Done]") -> "Done":
+        return Done([item for one in (self, *others) for item in one.get()])
+
+
+class Came:
+    """An `Arriving` whose lists are all there."""
+
+    def __init__(self, lists: list[list[list[Any]]]) -> None:
+        self._lists = lists
+
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], Done]]:
+        for actor, lists in enumerate(self._lists):
+            for number, items in enumerate(lists[:-1]):
+                yield (actor, number), Done(items)
+
+    def all(self) -> Done:
+        return Done([item for lists in self._lists for items in lists[:-1] for item in items])
+
+    def left(self) -> Done:
+        return Done([item for lists in self._lists for item in lists[-1]])
+
+    def everything(self) -> Done:
+        return Done([item for lists in self._lists for items in lists for item in items])
+
 
 def all_weights(learner: Policy) -> tuple[Weights, int]:
     """The weights of a policy in one bucket, and their checksum."""
@@ -125,6 +151,28 @@ class Here:
             start = sum(sizes[:i])
             found += function(subject, *(column[start : start + sizes[i]] for column in lists), **common)
         return Done(found)
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def stream(
+        self,
+        function: Callable[..., Iterator[list[Any]]],
+        column: Any,
+        *args: Any,
+        sizes: Callable[[int], tuple[int, ...]],
+        **common: Any,
+    ) -> Came:
+        items = column.get() if isinstance(column, Done) else column
+        parts, found = split_sizes(len(items), len(self.subjects)), []
+        for i, subject in enumerate(self.subjects):
+            share = items[sum(parts[:i]) : sum(parts[: i + 1])]
+            found.append(list(function(subject, share, *args, **common)))
+            assert tuple(map(len, found[-1])) == sizes(len(share))
+        return Came(found)
+
+    def aside(self, function: Callable[..., Any]) -> None:
+        self.broadcast(function)
 
     def broadcast(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
         return [function(subject, *args, **kwargs) for subject in self.subjects]

@@ -1,8 +1,10 @@
 """What a test puts in an actor's process. It is imported there, so it lives in a module of its own."""
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from actors.learner import Seat
-from truing.errors import ConfigError
+from truing.errors import ActorDied, ConfigError
 
 
 class Room:
@@ -44,6 +46,8 @@ class Toy:
     def __init__(self, name: str = "toy") -> None:
         self.name = name
         self.process = os.getpid()
+        self.thread = threading.get_ident()
+        self.told = threading.Event()
 
     def squares(
         self, numbers: Sequence[int], others: Sequence[int] = (), *, plus: int = 0
@@ -56,6 +60,32 @@ class Toy:
     def sums(self, rows: Sequence[tuple[int, int, int]], others: Sequence[int]) -> list[tuple[int, int]]:
         """(sum of a row's first two and the other column's item, items in this share)."""
         return [(row[0] + row[1] + other, len(rows)) for row, other in zip(rows, others, strict=True)]
+
+    def pairs(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Two at a time, and the odd one last."""
+        yield from (list(numbers[i : i + 2]) for i in range(0, len(numbers), 2))
+
+    def waiting_pairs(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """The same, but after the first two it waits until it is told to go on."""
+        for pair in self.pairs(numbers):
+            yield pair
+            if not self.told.wait(timeout=60):
+                raise ActorDied("nobody said go on")
+
+    def go_on(self) -> None:
+        self.told.set()
+
+    def one_pair_and_no_more(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        yield list(numbers[:2])
+        raise ConfigError("the second pair is missing")
+
+    def one_pair_and_death(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        yield list(numbers[:2])
+        os.kill(self.process, signal.SIGKILL)
+
+    def threads(self) -> tuple[int, int]:
+        """The thread that made the object, and the one that calls it."""
+        return self.thread, threading.get_ident()
 
     def who(self) -> int:
         return self.process

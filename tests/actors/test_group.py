@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import actors.group
-from actors.group import ActorGroup, Needs, split_sizes
+from actors.group import ActorGroup, Needs
+from actors.pending import split_sizes
 from tests.actors.ranks import Meeting, Toy, toy_that_refuses
 from truing.errors import ActorDied, ConfigError
 
@@ -87,6 +89,64 @@ def test_a_pending_is_an_argument_of_a_group_of_one_and_back(cluster: None, thre
     # 5 + 25 + 1, 6 + 36 + 1
     assert three.scatter(Toy.sums, one.scatter(Toy.squares, [5, 6]), [1, 1]).get() == [(31, 1), (43, 1)]
     one.close()
+
+
+# --- what comes in slices ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spoken_to(cluster: None) -> Iterator[ActorGroup[Toy]]:
+    group = ActorGroup.interruptible("two toys", 2, Toy, NEEDS).ready()
+    yield group
+    group.close()
+
+
+def halves(size: int) -> tuple[int, ...]:
+    """Lists of two, and one item left over."""
+    return (*[2] * ((size - 1) // 2), 1)
+
+
+def test_slices_are_pending_items_in_their_places(spoken_to: ActorGroup[Toy], three: ActorGroup[Toy]) -> None:
+    # Ten numbers: five for each of the two actors, two lists of two and one left over.
+    arriving = spoken_to.stream(Toy.pairs, list(range(10)), sizes=halves)
+    found = {place: part.get() for place, part in arriving}
+    assert found == {(0, 0): [0, 1], (0, 1): [2, 3], (1, 0): [5, 6], (1, 1): [7, 8]}
+    assert arriving.all().get() == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert arriving.left().get() == [4, 9]
+    assert arriving.everything().get() == list(range(10))
+    # Once more, in order, and as arguments of other actors' calls.
+    sums = [three.scatter(Toy.squares, part) for _, part in arriving]
+    joined = sums[0].followed_by(sums[1:])
+    assert [number for number, *_ in joined.get()] == arriving.all().get()
+
+
+def test_a_slice_is_there_before_the_next_is_done_and_an_actor_is_spoken_to_meanwhile(
+    spoken_to: ActorGroup[Toy],
+) -> None:
+    """Each toy waits after its first list until it is told to go on: nothing else would end it."""
+    arriving = spoken_to.stream(Toy.waiting_pairs, list(range(10)), sizes=halves)
+    first = {place for place, _ in islice(arriving, 2)}
+    assert first == {(0, 0), (1, 0)}
+    spoken_to.aside(Toy.go_on)
+    assert arriving.everything().get() == list(range(10))
+
+
+def test_what_is_raised_between_two_slices_reaches_the_driver(spoken_to: ActorGroup[Toy]) -> None:
+    arriving = spoken_to.stream(Toy.one_pair_and_no_more, list(range(10)), sizes=halves)
+    with pytest.raises(ConfigError, match="the second pair is missing"):
+        arriving.all().get()
+
+
+def test_a_death_between_two_slices_is_translated(cluster: None) -> None:
+    group = ActorGroup.interruptible("toy", 1, Toy, NEEDS).ready()
+    with pytest.raises(ActorDied, match="toy: one_pair_and_death: the process died"):
+        group.stream(Toy.one_pair_and_death, list(range(5)), sizes=halves).all().get()
+    group.close()
+
+
+def test_the_object_of_an_interruptible_actor_lives_in_the_thread_that_calls_it(spoken_to: ActorGroup[Toy]) -> None:
+    made, calls = zip(*spoken_to.broadcast(Toy.threads), strict=True)
+    assert made == calls
 
 
 def test_broadcast_asks_every_actor_and_first_the_first(three: ActorGroup[Toy]) -> None:

@@ -2,7 +2,8 @@
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine, Weights, checksum
+from actors.writing import Group, Plan
 from tests.actors.examples import LEARNER, all_weights, alone, give, plain_logprobs, plain_model
 from truing.config.roles import Engine, Model
 from truing.config.stages import Sampling
@@ -66,8 +68,30 @@ def other_model(other: str) -> PreTrainedModel:
     return plain_model(other)
 
 
+def lists(
+    engine: RolloutEngine, asked: Sequence[str | Group], *, completions: int, seed: int, step: Any, **plan: int
+) -> list[list[Group]]:
+    """What an engine hands out, one list after the other."""
+    found = Plan(completions, seed, **{"slice_size": 100} | plan)
+    handed_out = list(engine.write(asked, found, step=step))
+    assert tuple(map(len, handed_out)) == found.sizes(len(asked))
+    return handed_out
+
+
+def written(engine: RolloutEngine, asked: Sequence[str | Group], **how: Any) -> list[Group]:
+    """The batch, with nothing left over."""
+    return [group for handed_out in lists(engine, asked, **how) for group in handed_out]
+
+
 def tokens_of(groups: list[list[Rollout]]) -> list[list[list[int]]]:
     return [[rollout.tokens for rollout in group] for group in groups]
+
+
+def cut(rollout: Rollout, length: int) -> Rollout:
+    """A completion as it was after so many tokens."""
+    assert len(rollout.tokens) > length
+    tokens, logprobs, versions = (part[:length] for part in (rollout.tokens, rollout.logprobs, rollout.versions))
+    return replace(rollout, tokens=tokens, logprobs=logprobs, versions=versions, finished=False)
 
 
 def largest_gap(rollouts: list[Rollout], model: PreTrainedModel) -> float:
@@ -83,21 +107,21 @@ def largest_gap(rollouts: list[Rollout], model: PreTrainedModel) -> float:
 
 
 def test_a_seed_gives_its_tokens_again(engine: RolloutEngine) -> None:
-    first = engine.generate(ASKED, completions=3, seed=1, step=0)
-    assert tokens_of(engine.generate(ASKED, completions=3, seed=1, step=0)) == tokens_of(first)
+    first = written(engine, ASKED, completions=3, seed=1, step=0)
+    assert tokens_of(written(engine, ASKED, completions=3, seed=1, step=0)) == tokens_of(first)
     assert len({tuple(tokens) for group in tokens_of(first) for tokens in group}) == 12
 
 
 @pytest.mark.parametrize("other", [{"seed": 2, "step": 0}, {"seed": 1, "step": 1}, {"seed": 1, "step": "sample"}])
 def test_another_seed_or_step_gives_other_tokens(engine: RolloutEngine, other: dict[str, Any]) -> None:
-    first = engine.generate(ASKED, completions=2, seed=1, step=0)
-    second = engine.generate(ASKED, completions=2, **other)
+    first = written(engine, ASKED, completions=2, seed=1, step=0)
+    second = written(engine, ASKED, completions=2, **other)
     for some, others in zip(tokens_of(first), tokens_of(second), strict=True):
         assert all(a != b for a, b in zip(some, others, strict=True))
 
 
 def test_a_completion_does_not_depend_on_its_company(engine: RolloutEngine) -> None:
-    together = engine.generate(ASKED, completions=3, seed=5, step=2)
+    together = written(engine, ASKED, completions=3, seed=5, step=2)
     # Alone, without its siblings, and in another order.
     alone_or_not = [
         engine.complete([(key, number)], seed=5, step=2)[0] for key in ASKED for number in range(3)
@@ -110,7 +134,7 @@ def test_a_completion_does_not_depend_on_its_company(engine: RolloutEngine) -> N
 
 def test_a_rollout_says_what_it_answers(engine: RolloutEngine, tiny: str) -> None:
     tokenizer = load_tokenizer(tiny)
-    groups = engine.generate(ASKED, completions=2, seed=3, step=0)
+    groups = written(engine, ASKED, completions=2, seed=3, step=0)
     assert [[r.prompt_id for r in group] for group in groups] == [[key] * 2 for key in ASKED]
     for rollout in (r for group in groups for r in group):
         assert rollout.prompt == TEXTS[rollout.prompt_id]
@@ -119,13 +143,13 @@ def test_a_rollout_says_what_it_answers(engine: RolloutEngine, tiny: str) -> Non
         decoded = tokenizer.decode(rollout.tokens, skip_special_tokens=True).strip()
         assert decoded.startswith(rollout.text)
         assert re.fullmatch(r"[\s\ufffd]*", decoded.removeprefix(rollout.text))
-        assert rollout.version == 0
+        assert set(rollout.versions) == {0}
 
 
 @pytest.fixture(scope="module")
 def many(engine: RolloutEngine) -> list[Rollout]:
     """60 completions of each prompt."""
-    return [rollout for group in engine.generate(ASKED, completions=60, seed=6, step=0) for rollout in group]
+    return [rollout for group in written(engine, ASKED, completions=60, seed=6, step=0) for rollout in group]
 
 
 def test_recorded_logprobs_are_the_models_at_the_sampling_temperature(
@@ -167,8 +191,50 @@ def test_a_prompt_that_leaves_no_room_is_named_with_its_tokens(engine: RolloutEn
     assert engine.unanswerable() == [("too-long", expected)]
 
 
+def test_slices_come_in_the_order_in_which_they_are_done(engine: RolloutEngine) -> None:
+    whole = {group[0].prompt_id: group for group in written(engine, ASKED, completions=2, seed=3, step=0)}
+    # "note" has all but its last two tokens: it is done before the others, which are written from the beginning.
+    begun = [cut(rollout, NEW - 2) for rollout in whole["note"]]
+    first, *others, left = lists(engine, ["short", begun, "long", "why"], completions=2, seed=3, step=0, slice_size=1)
+    assert [rollout.prompt_id for rollout in first[0]] == ["note"] * 2
+    assert left == []
+    for (group,) in others:
+        assert tokens_of([group]) == tokens_of([whole[group[0].prompt_id]])
+    assert {group[0].prompt_id for (group,) in others} == {"short", "long", "why"}
+
+
+def test_what_is_interrupted_is_gone_on_with(
+    engine: RolloutEngine, model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces, steps = engine._engine.pieces, 0
+
+    def interrupting(*asked: Any) -> Iterator[Any]:
+        nonlocal steps
+        for found in pieces(*asked):
+            steps += 1
+            if steps == 5:
+                engine.interrupt()
+            yield found
+
+    monkeypatch.setattr(engine._engine, "pieces", interrupting)
+    first = written(engine, ASKED, completions=2, seed=8, step=0)
+    parts = [rollout for group in first for rollout in group]
+    assert {len(rollout.tokens) for rollout in parts} <= set(range(1, 6))
+    assert not any(rollout.finished for rollout in parts)
+    whole = [rollout for group in written(engine, first, completions=2, seed=8, step=0) for rollout in group]
+    for part, rollout in zip(parts, whole, strict=True):
+        assert rollout.tokens[: len(part.tokens)] == part.tokens
+        assert rollout.finished or len(rollout.tokens) == NEW
+        # Not the draws of the first part once more.
+        assert rollout.tokens[len(part.tokens) : 2 * len(part.tokens)] != part.tokens
+        assert rollout.text.startswith(part.text[: len(part.text) // 2])
+    assert largest_gap(whole, model) < CLOSE
+    # The rest was abandoned, not left running: the engine has nothing to do.
+    assert not engine._engine._llm.llm_engine.has_unfinished_requests()
+
+
 def test_nothing_asked_is_nothing_answered(engine: RolloutEngine) -> None:
-    assert engine.generate([], completions=2, seed=1, step=0) == []
+    assert written(engine, [], completions=2, seed=1, step=0) == []
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -217,7 +283,7 @@ def test_pushed_weights_are_the_ones_in_use(
     other: str,
     weights_of: Callable[[str], tuple[Weights, int]],
 ) -> None:
-    prompt = lent.generate(["long"], completions=1, seed=1, step=0)[0][0].prompt_tokens
+    prompt = written(lent, ["long"], completions=1, seed=1, step=0)[0][0].prompt_tokens
     before = plain_greedy(model, prompt)
     after = plain_greedy(other_model, prompt)
     assert before != after
@@ -234,9 +300,33 @@ def test_pushed_weights_are_the_ones_in_use(
     assert probe_gap(lent, model) > 0.1
     # The prompt's keys and values are in the prefix cache, computed with the weights of before: they are not used.
     assert greedy(lent, prompt) == after
-    rollouts = [r for group in lent.generate(ASKED, completions=3, seed=1, step=0) for r in group]
+    rollouts = [r for group in written(lent, ASKED, completions=3, seed=1, step=0) for r in group]
     assert largest_gap(rollouts, other_model) < CLOSE
-    assert {rollout.version for rollout in rollouts} == {7}
+    assert {version for rollout in rollouts for version in rollout.versions} == {7}
+
+
+def test_each_token_is_of_the_version_that_it_says(
+    lent: RolloutEngine,
+    model: PreTrainedModel,
+    other_model: PreTrainedModel,
+    other: str,
+    weights_of: Callable[[str], tuple[Weights, int]],
+) -> None:
+    """A prompt that the batch did without is gone on with by other weights, which read its beginning themselves."""
+    nearly = [[cut(rollout, NEW - 4) for rollout in written(lent, ["why"], completions=2, seed=1, step=0)[0]]]
+    batch, left = lists(lent, [*nearly, "long"], completions=2, seed=1, step=0, spare=1)
+    assert [group[0].prompt_id for group in batch] == ["why"]
+    assert all(0 < len(rollout.tokens) < NEW and not rollout.finished for rollout in left[0])
+    give(lent, [weights_of(other)], version=7)
+    for before, after in zip(left[0], written(lent, left, completions=2, seed=1, step=1)[0], strict=True):
+        begun, rest = len(before.tokens), len(after.tokens) - len(before.tokens)
+        assert rest > 0
+        assert after.versions == [0] * begun + [7] * rest
+        assert after.logprobs[:begun] == before.logprobs
+        expected = [(model if version == 0 else other_model, at) for at, version in enumerate(after.versions)]
+        for which, at in expected:
+            right = plain_logprobs(which, after.prompt_tokens, after.tokens, TEMPERATURE)[at]
+            assert after.logprobs[at] == pytest.approx(right, abs=CLOSE)
 
 
 def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
@@ -264,11 +354,11 @@ def test_without_an_empty_cache_old_keys_and_values_would_be_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket = weights_of(other)
-    lent.generate(["long"], completions=1, seed=1, step=0)
+    written(lent, ["long"], completions=1, seed=1, step=0)
     with monkeypatch.context() as patch:
         patch.setattr(lent._engine, "forget", lambda: None)
         give(lent, [bucket], version=1)
-    assert largest_gap(lent.generate(["long"], completions=1, seed=1, step=0)[0], other_model) > CLOSE
+    assert largest_gap(written(lent, ["long"], completions=1, seed=1, step=0)[0], other_model) > CLOSE
 
 
 def test_corrupted_weights_are_refused(

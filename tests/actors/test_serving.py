@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.group import Needs, Pending
+from actors.group import Needs
 from actors.labeler import Labeler
 from actors.labelers import open_labeler
+from actors.pending import Pending
 from actors.scoring import labeler_scores
 from actors.serving import ServedLabelers
 from tests.actors.examples import random_rollouts

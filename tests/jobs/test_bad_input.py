@@ -229,7 +229,7 @@ def test_weights_that_are_damaged(cli: Call, small: list[str], tiny: str, tmp_pa
 def test_an_actor_of_rl_that_cannot_load():
     from ray.exceptions import ActorDiedError, RayTaskError
 
-    from actors.group import translated
+    from actors.pending import translated
 
     fault = RayTaskError(
         "Host.__init__", "Traceback ...\nValueError: no such architecture", ValueError("no such architecture")
@@ -329,7 +329,7 @@ def test_a_disk_that_is_full_for_an_actor(tmp_path: Path):
     """A checkpoint is written by the learner's process, in Rust."""
     from safetensors import SafetensorError
 
-    from actors.group import Host
+    from actors.host import Host
 
     def save(_: object, folder: Path) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")

@@ -1,6 +1,7 @@
 """All roles of reinforcement learning in this process: real learners, critic and reference; an engine without vLLM."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,9 @@ import torch
 from actors.critic import Critic
 from actors.policy import Policy
 from actors.reference import Reference
-from actors.rollout import Probe
+from actors.rollout import Probe, RolloutEngine
 from actors.scoring import Part, RewardGraph, rule_scores
+from actors.writing import Draft
 from tests.actors.examples import LEARNER, SCORER, Here, alone, plain_logits, plain_logprobs, plain_model
 from trainers import grpo, ppo, reinforce, rloo
 from trainers.rollouts import Sampler
@@ -19,9 +21,10 @@ from trainers.run import Run
 from truing.algorithms.kl import AdaptiveKl
 from truing.config.policy import PatternPart, Ppo, Reinforce
 from truing.config.policy import Policy as Settings
+from truing.config.stages import Sampling
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.data.stream import PromptStream
-from truing.records import Rollout, derived_seed
+from truing.records import derived_seed
 
 TRAINERS = {"rloo": rloo.train, "grpo": grpo.train, "reinforce": reinforce.train, "ppo": ppo.train}
 QUESTIONS = {"a": "Why?", "b": "Who is it?", "c": "Count to two."}
@@ -31,28 +34,39 @@ class Killed(Exception):
     """The end of a process, in the middle of a step."""
 
 
-class Writer:
-    """A rollout engine on transformers alone: one token after another, from the weights that were pushed."""
+class Writer(RolloutEngine):
+    """A rollout engine on transformers alone: one token after another, from the weights that were pushed.
 
-    def __init__(self, folder: str, length: int) -> None:
-        self._engine = self
-        self._model, self._tokenizer, self._length = plain_model(folder), load_tokenizer(folder), length
+    `ends`: an even token is the end; else each completion has its full length.
+    """
+
+    def __init__(self, folder: str, length: int, *, ends: bool) -> None:
+        self._model, self._tokenizer, self._ends = plain_model(folder), load_tokenizer(folder), ends
+        self._sampling, self._interrupted, self.version = Sampling(max_tokens=length), threading.Event(), 0
+        self._texts = QUESTIONS
         self._prompts = {key: prompt_tokens(self._tokenizer, text) for key, text in QUESTIONS.items()}
-        self.version = 0
+        self._engine: Any = self
 
-    def complete(self, asked: Sequence[tuple[str, int]], *, seed: int, step: int) -> list[Rollout]:
-        return [self._one(key, derived_seed(seed, step, key, number)) for key, number in asked]
+    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+        yield [draft for draft in drafts if draft.done]
+        under_way = [draft for draft in drafts if not draft.done]
+        draws = [
+            torch.Generator().manual_seed(derived_seed(seed, step, d.prompt_id, d.number, len(d.tokens)))
+            for d in under_way
+        ]
+        while not all(draft.done for draft in under_way):
+            writing = [(draft, draw) for draft, draw in zip(under_way, draws, strict=True) if not draft.done]
+            for draft, draw in writing:
+                self._write_one(draft, draw)
+            yield [draft for draft, _ in writing if draft.done]
 
-    def _one(self, key: str, seed: int) -> Rollout:
-        draw, tokens = torch.Generator().manual_seed(seed), list[int]()
-        logprobs: list[float] = []
-        while len(tokens) < self._length:
-            logp = plain_logits(self._model, self._prompts[key], [*tokens, 0])[-1].log_softmax(-1)
-            token = int(torch.multinomial(logp.exp(), 1, generator=draw))
-            tokens.append(token)
-            logprobs.append(float(logp[token]))
-        text = self._tokenizer.decode(tokens)
-        return Rollout(key, QUESTIONS[key], self._prompts[key], tokens, logprobs, text, True, self.version)
+    def _write_one(self, draft: Draft, draw: torch.Generator) -> None:
+        logp = plain_logits(self._model, draft.prompt, [*draft.tokens, 0])[-1].log_softmax(-1)
+        token = int(torch.multinomial(logp.exp(), 1, generator=draw))
+        draft.tokens.append(token)
+        draft.logprobs.append(float(logp[token]))
+        draft.versions.append(self.version)
+        draft.finished = token % 2 == 0 if self._ends else len(draft.tokens) == draft.full
 
     def open_weights(self) -> None:
         # The head is tied to the embedding, and nothing else may be missing.
@@ -89,7 +103,8 @@ def reinforced(
     critic = Critic(tiny, LEARNER, alone()) if isinstance(settings.algorithm, Ppo | Reinforce) else None
     references = Here(Reference(tiny, SCORER, "float32", 1.0))
     roles: Any = SimpleNamespace(
-        engines=Here(Writer(tiny, 4)), policy=Here(policy), critic=critic and Here(critic), references=references,
+        engines=Here(Writer(tiny, 4, ends=settings.rollouts.spare > 0)), policy=Here(policy),
+        critic=critic and Here(critic), references=references,
         graph=RewardGraph([Part("letters", 1.0, references, rule_scores, {"rule": PatternPart(pattern="[a-z]")})]),
         probe=Probe([3, 20, 30], [40, 50]),
     )  # fmt: skip

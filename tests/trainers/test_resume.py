@@ -115,8 +115,10 @@ EVERY: dict[str, Train] = {
     "GRPO": rl({"kind": "grpo"}, drop_equal=True),
     "REINFORCE": rl({"kind": "reinforce"}, whiten_rewards=True),
     "PPO": rl({"kind": "ppo", "minibatches": 1}),
-    "RLOO, ahead": rl({"kind": "rloo"}, ahead=1),
-    "PPO, ahead": rl(PPO, ahead=1, **MIX),
+    "RLOO, ahead": rl({"kind": "rloo"}, rollouts={"ahead": 1}),
+    "PPO, ahead": rl(PPO, rollouts={"ahead": 1}, **MIX),
+    "RLOO, spare": rl({"kind": "rloo"}, rollouts={"spare": 1, "slice_size": 1}),
+    "GRPO, spare and ahead": rl({"kind": "grpo"}, rollouts={"spare": 1, "ahead": 1}),
 }
 
 
@@ -192,6 +194,17 @@ def test_what_is_ahead_is_one_version_old_and_its_weights_say_so(whole: Whole) -
     assert [row["version"] for row in ahead] == list(range(4))
     # The engine's log-probs are of the version before: the gap is an update's, not rounding's.
     assert ahead[2]["logprob_gap"] > 3 * on_policy[0]["logprob_gap"]
+    assert [row["stalest"] for row in on_policy] == [0] * 4
+    assert [(row["staleness"], row["stalest"]) for row in ahead] == [(0, 0), (1, 1), (1, 1), (1, 1)]
+
+
+def test_what_was_put_off_has_tokens_of_several_versions(whole: Whole) -> None:
+    figures = whole("RLOO, spare")[0]
+    assert (figures[0]["staleness"], figures[0]["stalest"]) == (0, 0)
+    # A prompt that was put off was begun at most `staleness` (2) versions before; on the mean it is less.
+    later = [row for row in figures if row["stalest"]]
+    assert later
+    assert all(0 < row["staleness"] < row["stalest"] <= 2 for row in later)
 
 
 @pytest.mark.parametrize("name", ["reward model", "DPO"])

@@ -2,22 +2,26 @@
 
 import json
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from actors.rollout import RolloutEngine
 from actors.scoring import Reward
-from tests.actors.examples import Here
+from actors.writing import Draft
+from tests.actors.examples import Done, Here
 from tests.trainers.samples import floats
 from trainers import rollouts
-from trainers.rollouts import Sampler, Scored, dealt, pretraining, trained_on
+from trainers.rollouts import Sampler, Scored, ages, dealt, pretraining, trained_on
 from trainers.run import Run
 from truing.config.policy import Policy as Settings
 from truing.config.policy import Pretraining as Mix
 from truing.config.policy import Rloo
+from truing.config.stages import Sampling
 from truing.data.stream import PromptStream
 from truing.records import Failed, Rollout
 
@@ -77,11 +81,22 @@ def test_left_out_counts_what_is_scored_and_not_trained_on() -> None:
     given = rewards([1, 3], [2, 2], [None, 5])
     logprobs = [[floats(-1), floats(-1)]] * 3
     totals = trained_on(given, whiten=False, drop_equal=True)
-    figures = Scored(given, totals, logprobs, logprobs, []).figures()
+    samples: Any = Done([])
+    figures = Scored(samples, given, totals, logprobs, logprobs, [], [(0.5, 1.0), (0.0, 0.0), (1.0, 3.0)]).figures()
     # The second prompt's two, and the third's 5, which has nothing to differ from; the failed one is counted as failed.
     assert (figures["left_out"], figures["failed"]) == (3, 1)
     # The reward that is reported is of all that have one: (1 + 3 + 2 + 2 + 5)/5
     assert figures["reward"] == pytest.approx(2.6)
+    # (½ + 0 + 1)/3, and the largest of the three.
+    assert (figures["staleness"], figures["stalest"]) == (0.5, 3)
+
+
+def test_ages_are_counted_from_the_version_that_wrote_a_token() -> None:
+    def written(*versions: int) -> Rollout:
+        return Rollout("a", "?", [1], [5] * len(versions), [-1.0] * len(versions), "", True, list(versions))
+
+    # Version 7: ages 2, 2, 0 and 1 have the mean 5/4; no token has no age.
+    assert ages(None, [[written(5, 5, 7), written(6)], [written()]], version=7) == [(1.25, 2), (0, 0)]
 
 
 # --- minibatches ------------------------------------------------------------------------------------------------------
@@ -104,25 +119,41 @@ def test_prompts_that_are_left_out_leave_no_minibatch_empty() -> None:
 # --- sampling ---------------------------------------------------------------------------------------------------------
 
 
-class Writer:
-    """Stands in for an engine: it says with which weights, in which step and of which prompt it wrote."""
+LENGTHS = {"a": 1, "b": 4, "c": 2}
+"""Tokens of an answer to each prompt."""
+
+
+class Writer(RolloutEngine):
+    """An engine without a model: it says with which weights, in which step and of which prompt it wrote."""
 
     def __init__(self) -> None:
-        self.version = -1
+        self._sampling, self._interrupted, self.version = Sampling(max_tokens=9), threading.Event(), -1
+        self._texts, self._prompts = dict.fromkeys(LENGTHS, "?"), {key: [1] for key in LENGTHS}
+        self._tokenizer = SimpleNamespace(decode=lambda *_, **__: "")
         self.begun: list[tuple[int, int]] = []
 
-    def complete(self, asked: Sequence[tuple[str, int]], *, seed: int, step: int) -> list[Rollout]:
+    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+        assert isinstance(step, int)
         self.begun.append((step, self.version))
-        return [Rollout(key, "?", [1], [step], [-0.1 * number], "", True, self.version) for key, number in asked]
+        yield [draft for draft in drafts if draft.done]
+        under_way = [draft for draft in drafts if not draft.done]
+        while under_way:
+            for draft in under_way:
+                draft.tokens.append(step)
+                draft.logprobs.append(-0.1 * draft.number)
+                draft.versions.append(self.version)
+                draft.finished = len(draft.tokens) == LENGTHS[draft.prompt_id]
+            yield [draft for draft in under_way if draft.done]
+            under_way = [draft for draft in under_way if not draft.done]
 
 
 class Stage:
     """A sampler with all that it needs, made anew as after a kill."""
 
-    def __init__(self, folder: Path, ahead: int, steps: int = 4) -> None:
+    def __init__(self, folder: Path, steps: int = 4, **written: Any) -> None:
         self.engine = Writer()
         settings = Settings.model_validate({
-            "algorithm": {"kind": "rloo", "completions": 2}, "prompts": 2, "steps": steps, "ahead": ahead,
+            "algorithm": {"kind": "rloo", "completions": 2}, "prompts": 2, "steps": steps, "rollouts": written,
             "pretraining": {"path": "x", "texts": 2, "length": 9, "weight": 0.5},
         })  # fmt: skip
         assert isinstance(settings.algorithm, Rloo)
@@ -135,7 +166,7 @@ class Stage:
     def train(self, steps: int, stop_in: int | None = None) -> "Stage":
         for step in self.run.steps(steps):
             drawn = self.sampler.draw(self.run, step)
-            found = [(r.prompt_id, r.version, r.tokens) for group in drawn.samples.get() for r in group]
+            found = [(r.prompt_id, r.versions, r.tokens) for group in drawn.arriving.all().get() for r in group]
             self.drawn.append((step, drawn.checksum, found, drawn.texts))
             if step == stop_in:
                 break
@@ -162,32 +193,58 @@ def test_ahead_is_one_version_old_and_never_more_and_the_last_batch_has_none_aft
     stage = Stage(tmp_path, ahead=1).train(4)
     # The first two are begun in step 0, with its weights; each later one in the step before its own.
     assert stage.engine.begun == [(0, 0), (1, 0), (2, 1), (3, 2)]
-    assert [(step, {version for _, version, _ in found}) for step, _, found, _ in stage.drawn] == [
+    assert [(step, {v for _, versions, _ in found for v in versions}) for step, _, found, _ in stage.drawn] == [
         (0, {0}), (1, {0}), (2, {1}), (3, {2}),
     ]  # fmt: skip
     # Each step pushes all the same.
     assert [checksum for _, checksum, _, _ in stage.drawn] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize(
+    "written", [{}, {"ahead": 1}, {"spare": 1}, {"spare": 1, "ahead": 1, "slice_size": 1}], ids=str
+)
 @pytest.mark.parametrize("stop_in", [1, 2, 3])
-def test_a_sampler_goes_on_where_it_was(tmp_path: Path, ahead: int, stop_in: int) -> None:
+def test_a_sampler_goes_on_where_it_was(tmp_path: Path, written: dict[str, int], stop_in: int) -> None:
     """Three prompts, two a step: the stream's epoch ends inside the second batch, and with the third."""
-    whole = Stage(tmp_path / "whole", ahead).train(4).drawn
-    first = Stage(tmp_path / "stopped", ahead).train(4, stop_in=stop_in)
-    again = Stage(tmp_path / "stopped", ahead).train(4)
+    whole = Stage(tmp_path / "whole", **written).train(4).drawn
+    first = Stage(tmp_path / "stopped", **written).train(4, stop_in=stop_in)
+    again = Stage(tmp_path / "stopped", **written).train(4)
     # The checkpoint is that of the step before; what is done again is the same.
     assert first.drawn[:stop_in] + again.drawn == whole
-    if ahead:
+    if written.get("ahead"):
         # The batch that was ahead is the one that was written before the stop: it is not drawn again.
         assert again.engine.begun == [(step, step - 1) for step in range(stop_in + 1, 4)]
 
 
+def test_with_spare_prompts_those_done_first_make_the_batch_and_the_others_go_on(tmp_path: Path) -> None:
+    """The stream (seed 0) is read in the order that the engine says; a needs 1 token, c 2, b 4."""
+    stage = Stage(tmp_path, steps=3, spare=1).train(3)
+    batches = [{(key, tuple(versions)) for key, versions, _ in found} for _, _, found, _ in stage.drawn]
+    # All three are begun. a and c are done after two tokens; b has two of its four then.
+    assert batches[0] == {("a", (0,)), ("c", (0, 0))}
+    # b goes on beside two new ones with the weights of version 1. Whichever of them comes first, b has its two tokens
+    # of each version when it is done.
+    put_off = {versions for batch in batches[1:] for key, versions in batch if key == "b"}
+    assert (0, 0, 1, 1) in put_off
+    # Both completions of a prompt are written, and with what the engine was told of each.
+    assert all(
+        len([key for key, *_ in found if key == name]) % 2 == 0 for _, _, found, _ in stage.drawn for name in "abc"
+    )
+
+
+def test_engines_that_swap_go_on_with_what_they_have(tmp_path: Path) -> None:
+    """Nothing runs at the same time here: what is ahead is whole when it is interrupted, and passes through as it is."""
+    stage = Stage(tmp_path, ahead=1, swap="token").train(4)
+    batch = Stage(tmp_path / "batch", ahead=1).train(4)
+    assert stage.drawn == batch.drawn
+
+
 def test_what_a_checkpoint_keeps_is_json(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, ahead=1).train(4, stop_in=1)
+    stage = Stage(tmp_path, ahead=1, spare=1).train(4, stop_in=1)
     state = stage.sampler.state()
     assert json.loads(json.dumps(state)) == state
-    assert [one["step" if "step" in one else "prompt_id"] for group in state["ahead"] for one in group]
+    # The two prompts of the batch and the spare one, twice each.
+    assert [len(group) for group in state["ahead"]] == [2, 2, 2]
     assert stage.sampler.state() == state
 
 

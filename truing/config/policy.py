@@ -205,6 +205,31 @@ class Pretraining(Section):
     """Tokens of a text that are read."""
 
 
+class Rollouts(Section):
+    """How the batches of completions are written."""
+
+    ahead: Literal[0, 1] = 0
+    """1: the engines write the next batch while the learner trains on this one, which is then one version old."""
+    swap: Literal["batch", "token"] = "batch"
+    """When engines that write ahead take new weights: after the batch, or at once, between two tokens. What is not done is then
+    gone on with in the new version, and nobody waits for the longest completion; but how far it had come hangs on the clock,
+    and a resumed run is no longer the uninterrupted one to the last bit."""
+    slice_size: Positive | None = None
+    """Prompts of an engine that go to the reward graph and the reference as soon as they are done, while others are still
+    written. Absent: all of them together."""
+    spare: Annotated[int, Field(ge=0)] = 0
+    """Prompts that each engine works on beyond its share of the batch, which is then made of those that are done first. The
+    others are gone on with in the next step."""
+    staleness: Positive = 2
+    """Versions after its first token in which a prompt that was put off is waited for."""
+
+    @model_validator(mode="after")
+    def _swap_needs_ahead(self) -> "Rollouts":
+        if self.swap == "token" and not self.ahead:
+            raise ValueError("swap token changes the weights under a batch that is written ahead: give ahead: 1 too")
+        return self
+
+
 class Policy(Section):
     """Reinforcement learning from the reward graph."""
 
@@ -228,8 +253,7 @@ class Policy(Section):
     """Leave out prompts whose completions all have the same raw reward: they teach nothing (DAPO, arXiv 2503.14476)."""
     pretraining: Pretraining | None = None
     """Mix a language-modelling loss into every update (PPO-ptx)."""
-    ahead: Literal[0, 1] = 0
-    """1: the engines write the next batch while the learner trains on this one, which is then one version old."""
+    rollouts: Rollouts = Rollouts()
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Cap of the learner-to-engine importance weight of a token."""
     weight_bucket_gb: Annotated[float, Field(gt=0)] = 1.0

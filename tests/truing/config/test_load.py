@@ -243,7 +243,7 @@ def test_several_faults_are_counted(tmp_path: Path) -> None:
                 " 'rloo', 'grpo', 'reinforce', 'ppo'"
             ),
         ),
-        ("policy.ahead=2", "policy.ahead: input should be 0 or 1, got 2"),
+        ("policy.rollouts.ahead=2", "policy.rollouts.ahead: input should be 0 or 1, got 2"),
         (
             "reward_model.patience=2",
             "reward_model: patience counts looks at the held-out data: set evaluate_every too",

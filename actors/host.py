@@ -1,0 +1,68 @@
+"""The process of one actor, in which a plain object does the work."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+
+import ray
+from safetensors import SafetensorError
+
+from actors.learner import free_address
+from truing.errors import TruingError
+
+ASIDE = "aside"
+"""The threads, one an actor, in which it is spoken to while it is at work."""
+
+
+class Host:
+    """The process of one actor. It holds the plain object that does the work, and calls functions on it."""
+
+    def __init__(self, make: Callable[[], object] | None) -> None:
+        self._subject: object = None
+        self._fault: TruingError | None = None
+        try:
+            self._subject = make() if make else None
+        except TruingError as fault:
+            # Ray would make a death of it. Kept, it reaches the driver as itself, as the answer to the first call.
+            self._fault = fault
+
+    def address(self) -> str:
+        """host:port at which a group can meet that has its rank 0 here."""
+        self._check()
+        return free_address(ray.util.get_node_ip_address())
+
+    def build(self, make: Callable[[], object]) -> None:
+        """Make the object after the process has started."""
+        self._subject = make()
+
+    def call(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
+        """`function(object, ...)`: a method of the object's class, or any function of the object."""
+        self._check()
+        try:
+            return function(self._subject, *args, **kwargs)
+        except (OSError, SafetensorError) as error:
+            if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
+                raise TruingError(f"an actor cannot write ({error}); free space or give another storage=...") from None
+            raise
+
+    def stream(self, function: Callable[..., Iterator[object]], *args: object, **kwargs: object) -> Iterator[object]:
+        """`function(object, ...)`, which hands out what it has as it comes."""
+        self._check()
+        yield from function(self._subject, *args, **kwargs)
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+
+class Interruptible(Host):
+    """A host whose object can be spoken to while it is at work.
+
+    Its calls run in one thread of their own and not in the one that starts the process: `build` makes the object there,
+    for an engine computes with all its threads only where it was made.
+    """
+
+    @ray.method(concurrency_group=ASIDE)
+    def aside(self, function: Callable[..., object]) -> object:
+        """`function(object)` beside the call that is under way."""
+        return function(self._subject)

@@ -1,0 +1,199 @@
+"""What actors are working on: results that need not pass through the driver, and what it means when they do not come."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray import ObjectRef
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
+
+from truing.errors import ActorDied, TruingError
+
+T = TypeVar("T")
+
+PATIENCE = 3.0
+"""Seconds after a failure in which the group's other answers are listened to, to tell the cause from its effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[T]):
+    """Items that some actors are working on, in order. It may be an argument of the next call."""
+
+    shards: "tuple[ObjectRef[Any], ...]"
+    sizes: tuple[int, ...]
+    what: str
+    deadline: float
+
+    def followed_by(self, others: "Sequence[Pending[T]]") -> "Pending[T]":
+        """These items and those of the others, in order."""
+        every = (self, *others)
+        shards = tuple(shard for one in every for shard in one.shards)
+        return Pending(shards, tuple(size for one in every for size in one.sizes), self.what, self.deadline)
+
+    def get(self) -> list[T]:
+        """The items, in the driver.
+
+        Raises:
+            ActorDied: an actor ended, or the deadline passed; the message translates the cause.
+        """
+        return [item for shard in fetch(self.shards, self.what, self.deadline) for item in shard]
+
+
+class Arriving(Generic[T]):
+    """Items that some actors hand out in slices, each as soon as it is done; the last list of an actor is what is left over."""
+
+    def __init__(self, streams: Sequence[Any], sizes: Sequence[tuple[int, ...]], what: str, deadline: float) -> None:
+        """`sizes`: lengths of an actor's lists, what is left over last."""
+        self._streams = dict(enumerate(streams))
+        self._sizes, self._what, self._deadline = sizes, what, deadline
+        self._come: list[list[ObjectRef[Any]]] = [[] for _ in sizes]
+
+    def __iter__(self) -> "Iterator[tuple[tuple[int, int], Pending[T]]]":
+        """Slices with their places, (actor, number): those that have come in order, then others as they come.
+
+        Raises:
+            ActorDied: an actor ended, or nothing came before the deadline.
+        """
+        for actor, refs in enumerate(self._come):
+            for number in range(min(len(refs), len(self._sizes[actor]) - 1)):
+                yield (actor, number), self._pending(actor, number)
+        while self._streams:
+            actor = self._next()
+            number = len(self._come[actor]) - 1
+            if number < len(self._sizes[actor]) - 1:
+                yield (actor, number), self._pending(actor, number)
+
+    def _next(self) -> int:
+        """Take one list more, of whichever actor has it first."""
+        ready, _ = ray.wait(list(self._streams.values()), timeout=self._deadline)
+        if not ready:
+            raise ActorDied(
+                f"{self._what} handed nothing out within {self._deadline:g} s; raise cluster.call_deadline or look at its log"
+            )
+        actor = next(actor for actor, stream in self._streams.items() if stream is ready[0])
+        come = self._come[actor]
+        try:
+            come.append(next(self._streams[actor]))
+        except StopIteration:
+            # It ended early, and its last list is the reason.
+            fetch(come, self._what, self._deadline)
+            raise ActorDied(f"{self._what} ended after {len(come)} lists of {len(self._sizes[actor])}") from None
+        if len(come) == len(self._sizes[actor]):
+            del self._streams[actor]
+        return actor
+
+    def _pending(self, actor: int, number: int) -> Pending[T]:
+        return Pending((self._come[actor][number],), (self._sizes[actor][number],), self._what, self._deadline)
+
+    def _joined(self, numbers: Callable[[int], range]) -> Pending[T]:
+        for _ in self:
+            pass
+        parts = [self._pending(actor, i) for actor, sizes in enumerate(self._sizes) for i in numbers(len(sizes))]
+        return Pending((), (), self._what, self._deadline).followed_by(parts)
+
+    def all(self) -> Pending[T]:
+        """All slices, actor by actor, when the last one has come."""
+        return self._joined(lambda lists: range(lists - 1))
+
+    def left(self) -> Pending[T]:
+        """What is left over."""
+        return self._joined(lambda lists: range(lists - 1, lists))
+
+    def everything(self) -> Pending[T]:
+        """Slices and what is left over, actor by actor."""
+        return self._joined(range)
+
+
+def split_sizes(total: int, parts: int) -> tuple[int, ...]:
+    """Sizes of `parts` consecutive shares of `total` items; they differ by one at most."""
+    return tuple(total // parts + (i < total % parts) for i in range(parts))
+
+
+def shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) -> list[Any]:
+    """A column in consecutive shares of these sizes; what is pending stays where it is."""
+    if isinstance(column, Pending):
+        if sum(column.sizes) != sum(sizes):
+            raise ValueError(f"columns of {sum(sizes)} and {sum(column.sizes)} items cannot be scattered together")
+        if column.sizes == sizes:
+            return list(column.shards)
+        split = ray.remote(_split).options(num_returns=len(sizes), num_cpus=0)
+        parts: Any = split.remote(sizes, *column.shards)
+        return [parts] if len(sizes) == 1 else parts
+    if len(column) != sum(sizes):
+        raise ValueError(f"columns of {sum(sizes)} and {len(column)} items cannot be scattered together")
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [column[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+
+def _split(sizes: tuple[int, ...], *shards: list[object]) -> Any:
+    """A Ray task: the same items in other shares."""
+    items = [item for shard in shards for item in shard]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    shares = [items[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+    return shares[0] if len(shares) == 1 else shares
+
+
+def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[Any]:
+    """Values of references, or one translated error.
+
+    Raises:
+        ActorDied: death or deadline.
+        TruingError: whatever such error the actor raised itself.
+    """
+    until = time.monotonic() + deadline
+    values: dict[ObjectRef[Any], Any] = {}
+    waiting = list(dict.fromkeys(refs))
+    try:
+        while waiting:
+            # Who answers first is heard first: when one of a group fails, the others may wait for it in a collective.
+            ready, waiting = ray.wait(waiting, timeout=max(0.0, until - time.monotonic()))
+            if not ready:
+                raise ActorDied(
+                    f"{what} did not answer within {deadline:g} s; raise cluster.call_deadline or look at its log"
+                )
+            values[ready[0]] = ray.get(ready[0])
+    except RayError as error:
+        raise _cause([error, *_errors(waiting)], what) from None
+    return [values[ref] for ref in refs]
+
+
+def _errors(refs: "list[ObjectRef[Any]]") -> list[RayError]:
+    """What else went wrong, as far as it is known a moment later."""
+    ready = ray.wait(refs, num_returns=len(refs), timeout=PATIENCE)[0] if refs else []
+    errors: list[RayError] = []
+    for ref in ready:
+        try:
+            ray.get(ref)
+        except RayError as error:
+            errors.append(error)
+    return errors
+
+
+def _cause(errors: list[RayError], what: str) -> BaseException:
+    """The one error that explains the others: an actor's own message, then a death, then what came first.
+
+    A rank whose peer failed sees a broken connection, nothing more.
+    """
+    for error in errors:
+        if isinstance(error, RayTaskError) and isinstance(error.cause, TruingError):
+            return error.cause
+    for error in errors:
+        if not isinstance(error, RayTaskError):
+            return ActorDied(f"{what}: {translated(error)}; run the same command again to go on from what is stored")
+    return errors[0]
+
+
+def translated(error: RayError) -> str:
+    """The cause of a death in one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory pressure" in text:
+        return "the process was killed for lack of memory: lower token_budget, max_sequences or the number of actors"
+    if "node" in text and ("died" in text or "dead" in text) and "worker process has died" not in text:
+        return "its node was lost"
+    if "raised in its creation task" in text:
+        return f"it could not be started ({str(error).strip().splitlines()[-1].strip()[:300]})"
+    if isinstance(error, (RayActorError, WorkerCrashedError)):
+        return f"the process died ({text[:300]})"
+    return text[:300]
