@@ -55,6 +55,15 @@ def ingredients(model: "PreTrainedModel") -> dict[str, list[nn.Parameter]]:
     return found
 
 
+def adapters(model: "PreTrainedModel") -> dict[str, nn.Parameter]:
+    """A and B of each adapted layer, by the names that PEFT gives them in a file."""
+    return {
+        f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}": parameter
+        for name, parameter in model.named_parameters()
+        if ".lora_" in name
+    }
+
+
 def merged(model: "PreTrainedModel", names: Collection[str] | None = None) -> dict[str, Tensor]:
     """Parameters by their Hugging Face names, adapters added to what they adapt: W + (alpha / r)·B·A.
 

@@ -9,7 +9,8 @@ import torch
 
 from actors.threads import cpu_threads
 from truing.config.roles import Engine as EngineSettings
-from truing.config.roles import Model
+from truing.config.roles import Lora, Model
+from truing.errors import ConfigError
 
 KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
@@ -18,8 +19,12 @@ KEPT_MEMORY = {
 }
 """Large allocations are kept instead of being given back to the kernel after each step: half of a CPU engine's time."""
 
+ADAPTER_WIDTHS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM has room for; narrower adapters fit too."""
+
 if TYPE_CHECKING:
     from vllm import CompletionOutput, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
 
 
 def engine_environment(settings: EngineSettings) -> dict[str, str]:
@@ -36,7 +41,8 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
 class Engine:
     """Continuous batching over one model, with prefix caching and log-probs of processed logits."""
 
-    def __init__(self, folder: str, model: Model, settings: EngineSettings) -> None:
+    def __init__(self, folder: str, model: Model, settings: EngineSettings, adapters: Lora | None = None) -> None:
+        """`adapters`: what the engine is to be able to wear."""
         os.environ.update(engine_environment(settings))
         from vllm import LLM
 
@@ -44,6 +50,9 @@ class Engine:
         on_gpu = {"gpu_memory_utilization": settings.gpu_memory_share}
         on_cpu = {"block_size": 32, "kv_cache_memory_bytes": int(settings.cache_gb * 2**30)}
         placement: dict[str, Any] = on_gpu if settings.gpus else on_cpu
+        worn = (
+            {} if adapters is None else {"enable_lora": True, "max_loras": 1, "max_lora_rank": _offered(adapters.rank)}
+        )
         self._llm = LLM(
             folder,
             revision=model.revision,
@@ -59,8 +68,10 @@ class Engine:
             disable_log_stats=True,
             seed=0,
             **placement,
+            **worn,
         )
         self.context = model.context
+        self._adapter: LoRARequest | None = None
         self._read = self._cached = 0
         self._warm_up()
 
@@ -76,7 +87,7 @@ class Engine:
         from vllm.inputs import TokensPrompt
 
         requests = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
-        outputs = self._llm.generate(requests, list(params), use_tqdm=False)
+        outputs = self._llm.generate(requests, list(params), use_tqdm=False, lora_request=self._adapter)
         self._read += sum(map(len, prompts))
         self._cached += sum(output.num_cached_tokens or 0 for output in outputs)
         return outputs
@@ -94,7 +105,8 @@ class Engine:
         waiting = {str(place): place for place in range(len(prompts))}
         try:
             for key, place in waiting.items():
-                engine.add_request(key, TokensPrompt(prompt_token_ids=prompts[place]), params[place])
+                prompt = TokensPrompt(prompt_token_ids=prompts[place])
+                engine.add_request(key, prompt, params[place], lora_request=self._adapter)
             while waiting:
                 outputs: list[Any] = engine.step()
                 yield [(waiting[output.request_id], output.outputs[0]) for output in outputs]
@@ -156,9 +168,34 @@ class Engine:
         self._llm.apply_model(_repack_tied_head)
         self.forget()
 
+    def wear(self, folder: str) -> None:
+        """Answer with the adapters in a folder from now on; keys and values of others are not theirs, and stay unused."""
+        from vllm.lora.request import LoRARequest
+
+        engine, before = self._llm.llm_engine, self._adapter
+        number = 1 if before is None else before.lora_int_id + 1
+        self._adapter = LoRARequest(f"adapter-{number}", number, folder)
+        engine.add_lora(self._adapter)
+        if before is not None:
+            engine.remove_lora(before.lora_int_id)
+
     def forget(self) -> None:
         """Empty the prefix cache."""
         self._llm.reset_prefix_cache()
+
+
+def _offered(rank: int) -> int:
+    """The least of vLLM's adapter widths that is wide enough.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    wide = [width for width in ADAPTER_WIDTHS if width >= rank]
+    if not wide:
+        raise ConfigError(
+            f"learner.lora.rank: {rank} is more than an engine's adapters may have ({ADAPTER_WIDTHS[-1]}); give push: merged"
+        )
+    return wide[0]
 
 
 def _open(model: torch.nn.Module) -> None:

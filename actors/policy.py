@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from actors.adapters import ingredients, merged
+from actors.adapters import adapters, ingredients, merged
 from actors.forward import Floats, joined, rollout_tree, rows_of
 from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
@@ -174,13 +174,13 @@ class Policy(LanguageLearner):
         return [lambda b=batch: lm_loss(b) for batch in batches]
 
     def buckets(self, size: float) -> list[list[str]]:
-        """Names of the plain model's parameters in the model's order, in shares of at most `size` bytes as bfloat16.
+        """Names of what is pushed, in the model's order, in shares of at most `size` bytes as bfloat16.
 
         A parameter that is larger alone is a share of its own.
         """
         found: list[list[str]] = []
         room = 0.0
-        for name, (parameter, *_) in ingredients(self.network.model).items():
+        for name, (parameter, *_) in self._pushed().items():
             bytes_ = 2 * numbers_of(parameter, self.learner.settings)
             if not found or bytes_ > room:
                 found.append([])
@@ -190,16 +190,29 @@ class Policy(LanguageLearner):
         return found
 
     def weights(self, names: Sequence[str]) -> tuple[Weights, int]:
-        """Parameters as bfloat16 bits, adapters merged in, and their checksum. Every rank is asked; rank 0 has an answer."""
-        made_of = ingredients(self.network.model)
+        """Parameters as bfloat16 bits, and their checksum. Every rank is asked; rank 0 has an answer."""
+        made_of = self._pushed()
         with self.learner.whole(part for name in names for part in made_of[name]):
             if self.learner.seat.rank:
                 return {}, 0
+            model = self.network.model
+            whole = {name: made_of[name][0] for name in names} if self._adapters_alone else merged(model, set(names))
             bits = {
-                name: parameter.to(torch.bfloat16).view(torch.int16).cpu().numpy()
-                for name, parameter in merged(self.network.model, set(names)).items()
+                name: parameter.detach().to(torch.bfloat16).view(torch.int16).cpu().numpy()
+                for name, parameter in whole.items()
             }
         return bits, checksum(bits)
+
+    @property
+    def _adapters_alone(self) -> bool:
+        lora = self.learner.settings.lora
+        return lora is not None and lora.push == "adapter"
+
+    def _pushed(self) -> dict[str, list[nn.Parameter]]:
+        """What is pushed by name, and what it is made of: the plain model's parameters, or the adapters alone."""
+        if self._adapters_alone:
+            return {name: [parameter] for name, parameter in adapters(self.network.model).items()}
+        return ingredients(self.network.model)
 
     def probe(self, probe: Probe) -> list[float]:
         """Log-probs of the probe's response at temperature 1, to be compared with the engines'."""

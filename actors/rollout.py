@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from actors.engine import Engine
+from actors.intake import AdaptersAlone, WholeModel
 from actors.writing import Batch, Draft, Group, Plan
 from truing.config.roles import Engine as EngineSettings
-from truing.config.roles import Model
+from truing.config.roles import Lora, Model
 from truing.config.stages import Sampling
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.errors import ActorDied
@@ -43,10 +44,18 @@ class RolloutEngine:
     """One engine that samples the policy. It knows the version of the weights that it holds."""
 
     def __init__(
-        self, folder: str, model: Model, settings: EngineSettings, sampling: Sampling, prompts: Sequence[Prompt]
+        self,
+        folder: str,
+        model: Model,
+        settings: EngineSettings,
+        sampling: Sampling,
+        prompts: Sequence[Prompt],
+        adapters: Lora | None = None,
     ) -> None:
+        """`adapters`: those that the learner pushes, where it pushes nothing else."""
         self._tokenizer = load_tokenizer(folder, model.revision)
-        self._engine = Engine(folder, model, settings)
+        self._engine = Engine(folder, model, settings, adapters)
+        self._intake = WholeModel(self._engine) if adapters is None else AdaptersAlone(self._engine, adapters)
         self._sampling = sampling
         self._texts: dict[str, str] = {}
         self._prompts: dict[str, list[int]] = {}
@@ -161,7 +170,7 @@ class RolloutEngine:
 
     def open_weights(self) -> None:
         """The weights of another version are about to come, in buckets."""
-        self._engine.open_weights()
+        self._intake.open()
 
     def take_bucket(self, bucket: tuple[Weights, int]) -> int:
         """Take some weights of a version, and the checksum that they left with; returns the one that they arrived with.
@@ -176,14 +185,14 @@ class RolloutEngine:
                 f"rollout: weights {min(weights)} to {max(weights)} arrived with checksum {found:08x} instead of {expected:08x}"
             )
         # A copy: the object store's memory is read-only, and torch wants to know that nobody writes to it.
-        self._engine.take_weights(
+        self._intake.take(
             [(name, torch.from_numpy(array.copy()).view(torch.bfloat16)) for name, array in weights.items()]
         )
         return found
 
     def close_weights(self, version: int) -> None:
         """All weights of that version have come: use them."""
-        self._engine.close_weights()
+        self._intake.close()
         self.version = version
 
     def probe(self, probe: Probe) -> list[float]:

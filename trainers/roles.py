@@ -99,7 +99,9 @@ class Roles:
         temperature = settings.sampling.temperature
         start = folders.start
         self.groups: list[ActorGroup[Any] | ServedLabelers] = []
-        engine = partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts))
+        lora = settings.learner.lora
+        pushed = lora if lora and lora.push == "adapter" else None
+        engine = partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts), pushed)
         needs = engine_needs(settings.engine, cluster)
         self.engines = ActorGroup.interruptible("rollout", settings.engine.count, engine, needs)
         self.groups.append(self.engines)

@@ -57,6 +57,9 @@ class Lora(Section):
     """r: width of an adapter."""
     alpha: Positive = 32
     """The adapter's product is scaled by alpha / rank."""
+    push: Literal["merged", "adapter"] = "merged"
+    """What the rollout engines get: the whole model with the adapters merged in, or the adapters alone, which is less to move and
+    costs the engine a second product in each layer."""
 
 
 class Learner(Section):
