@@ -77,6 +77,34 @@ def bootstrap_where_defined(
     return _percentiles(value, _replicates(statistic, arrays, seed, resamples), level, len(arrays[0]))
 
 
+def bootstrap_unpaired(
+    statistic: Callable[..., float],
+    *samples: Sequence[float] | FloatArray,
+    seed: int,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """`bootstrap` for samples of different items, each resampled on its own (Efron & Tibshirani 1993, chapter 8).
+
+    The samples may differ in length; the n of the interval is that of all of them. Raises ValueError as `bootstrap`
+    does, but for lengths.
+    """
+    arrays = _checked(samples, resamples, level)
+    value = float(statistic(*arrays))
+    n = sum(len(array) for array in arrays)
+    if not np.isfinite(value):
+        raise ValueError(f"the statistic is {value} on the {n} items given: report it as missing instead.")
+    rng = np.random.default_rng(seed)
+    replicates = np.array(
+        [statistic(*(array[rng.integers(len(array), size=len(array))] for array in arrays)) for _ in range(resamples)],
+        dtype=np.float64,
+    )
+    interval = _percentiles(value, replicates, level, n)
+    if interval is None:
+        raise ValueError(f"the statistic is undefined on most resamples of the {n} items: too few items bear on it.")
+    return interval
+
+
 def binomial_two_sided(k: int, n: int) -> float:
     """P-value of k successes in n fair coin tosses: the exact two-sided binomial test, 2 P(X <= min(k, n-k)) up to 1.
 
@@ -102,10 +130,14 @@ def _mean(values: FloatArray) -> float:
     return float(values.mean())
 
 
-def _paired(columns: Sequence[Sequence[float] | FloatArray], resamples: int, level: float) -> list[FloatArray]:
+def _checked(columns: Sequence[Sequence[float] | FloatArray], resamples: int, level: float) -> list[FloatArray]:
     if not columns or resamples < 1 or not 0 < level < 1:
         raise ValueError("bootstrap needs at least one column, resamples >= 1 and 0 < level < 1.")
-    arrays = [_column(values) for values in columns]
+    return [_column(values) for values in columns]
+
+
+def _paired(columns: Sequence[Sequence[float] | FloatArray], resamples: int, level: float) -> list[FloatArray]:
+    arrays = _checked(columns, resamples, level)
     if any(len(array) != len(arrays[0]) for array in arrays):
         raise ValueError(f"columns are paired rows, yet their lengths are {[len(array) for array in arrays]}.")
     return arrays

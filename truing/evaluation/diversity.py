@@ -49,7 +49,8 @@ def distinct_n(outputs: Sequence[str], n: int) -> float:
 def ead_n(outputs: Sequence[str], n: int) -> float:
     """Expectation-adjusted distinct n-grams: N / (V (1 - ((V-1)/V)^C)) for N distinct of C pooled n-grams.
 
-    Liu et al., arXiv 2202.13587. Slightly above 1 is possible; 0.0 where there are no n-grams.
+    Liu et al., arXiv 2202.13587. 0.0 where there are no n-grams. Above 1 where most n-grams are distinct and C nears V,
+    which is the same for every n: 1.58 for C = V distinct ones. Long outputs thus gain by their length alone.
     """
     pooled = _pooled(outputs, n)
     if not pooled:
@@ -64,7 +65,10 @@ def distinct(outputs: Sequence[str]) -> float:
 
 
 def ead(outputs: Sequence[str]) -> float:
-    """Mean of `ead_n` over n = 1..5; an n without n-grams (outputs shorter than n words) counts as 0."""
+    """Mean of `ead_n` over n = 1..5; an n without n-grams (outputs shorter than n words) counts as 0.
+
+    Policies of different length compare only with `distinct` beside it, or on outputs cut to the same number of words.
+    """
     return fmean(ead_n(outputs, n) for n in ORDERS)
 
 

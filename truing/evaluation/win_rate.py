@@ -69,3 +69,15 @@ def from_alpaca(preference: float | None) -> float | None:
     if not 1 <= preference <= 2:
         raise ValueError(f"preference {preference} is neither in [1, 2] nor 0: it is not on AlpacaEval's scale.")
     return preference - 1
+
+
+def average_length(lengths: Sequence[int]) -> int:
+    """AlpacaEval's `avg_length`: mean characters of the model's outputs, cut off (not rounded) to a whole number.
+
+    Over all outputs, judged or not; an empty one counts as 0. Raises ValueError for no output or a negative length.
+    """
+    if not lengths:
+        raise ValueError("no output: an average length needs at least one.")
+    if min(lengths) < 0:
+        raise ValueError(f"length {min(lengths)} is negative: give the characters of each output, 0 for an empty one.")
+    return sum(lengths) // len(lengths)

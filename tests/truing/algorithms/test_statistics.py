@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean
+from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean, bootstrap_unpaired
 
 
 def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> float:
@@ -92,3 +92,31 @@ def test_binomial_by_hand() -> None:
 def test_binomial_agrees_with_scipy(n: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, n))
     assert binomial_two_sided(k, n) == pytest.approx(float(binomtest(k, n).pvalue), rel=1e-9, abs=1e-300)
+
+
+def gap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    return float(first.mean() - second.mean())
+
+
+def test_samples_of_different_items_are_resampled_apart() -> None:
+    # 300 and 150 values, half 0 and half 1: standard errors .5/sqrt(300) = .0289 and .5/sqrt(150) = .0408; of the
+    # difference .05, so 0 -+ 1.96 * .05 = .098.
+    interval = bootstrap_unpaired(gap, [0.0, 1.0] * 150, [0.0, 1.0] * 75, seed=1)
+    assert (interval.value, interval.n) == (0.0, 450)
+    assert interval.low == pytest.approx(-0.098, abs=0.01)
+    assert interval.high == pytest.approx(0.098, abs=0.01)
+    # Equal samples in step would differ by nothing: `bootstrap` keeps rows together, this one must not.
+    assert bootstrap(gap, [0.0, 1.0] * 50, [0.0, 1.0] * 50, seed=1).high == 0.0
+    assert bootstrap_unpaired(gap, [0.0, 1.0] * 50, [0.0, 1.0] * 50, seed=1).high > 0.1
+
+
+def test_unpaired_samples_that_say_nothing_are_errors() -> None:
+    with pytest.raises(ValueError, match="nothing to resample"):
+        bootstrap_unpaired(gap, [1.0], [], seed=0)
+    with pytest.raises(ValueError, match="at least one column"):
+        bootstrap_unpaired(gap, seed=0)
+    with pytest.raises(ValueError, match="the statistic is nan on the 2 items"):
+        bootstrap_unpaired(ratio, [1.0], [0.0], seed=0)
+    # All five items are in 5!/5^5 = 4 % of resamples.
+    with pytest.raises(ValueError, match="undefined on most resamples of the 5 items"):
+        bootstrap_unpaired(lambda x: math.nan if len(np.unique(x)) < 5 else 1.0, [1.0, 2.0, 3.0, 4.0, 5.0], seed=0)

@@ -1,3 +1,5 @@
+import gzip
+import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from tests.shared import shared_data
 from tests.vectors import vector
 from truing.evaluation.diversity import (
     across_inputs,
@@ -152,3 +155,53 @@ def test_sets_without_a_figure_are_errors() -> None:
         per_input(ngram_cosine_diversity, [["a"], ["b"]])
     with pytest.raises(ValueError, match="1 of 2 inputs have no output"):
         across_inputs(ead, [["a"], []])
+
+
+# --- what degenerate sets are given ----------------------------------------------------------------
+
+
+def test_one_output_has_no_pair_and_its_own_ngrams() -> None:
+    # 1 of 1 for n = 1..3, no 4- or 5-gram: 3/5
+    assert distinct(["a b c"]) == pytest.approx(3 / 5)
+    assert math.isnan(ngram_cosine_diversity(["a b c"]))
+    assert math.isnan(ngram_cosine_diversity([]))
+    assert distinct([]) == ead([]) == 0.0
+
+
+def test_an_empty_output_adds_no_ngram_and_is_far_from_everything() -> None:
+    assert distinct(["a b c", ""]) == distinct(["a b c"])
+    # Of three pairs the twins' alone has cosine 1.
+    assert ngram_cosine_diversity(["a b c", "a b c", ""]) == pytest.approx(2 / 3)
+
+
+def test_chinese_without_spaces_is_one_word() -> None:
+    # Twins: 1 of 2 words for n = 1 and nothing above: .5/5. Without a 3-gram even they are at distance 1: n-gram
+    # metrics of such text say nothing, embeddings do.
+    assert words("今天下雨了。") == ["今天下雨了。"]
+    assert distinct(["今天下雨了"] * 2) == pytest.approx(0.1)
+    assert ngram_cosine_diversity(["今天下雨了"] * 2) == 1.0
+
+
+def test_combining_characters_make_another_word() -> None:
+    assert distinct_n(["caf\u00e9", "cafe\u0301"], 1) == 1.0
+
+
+def test_outputs_of_100_000_characters() -> None:
+    # 25,000 words, 500 of them distinct, in a cycle: 500 distinct n-grams of 25,000 - n + 1.
+    text = " ".join(str(100 + i % 500) for i in range(25_000))
+    assert len(text) == 99_999
+    assert distinct_n([text], 5) == pytest.approx(500 / 24_996)
+    assert ngram_cosine_diversity([text] * 3) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_ead_gains_by_length_where_distinct_loses() -> None:
+    # Real outputs to 252 instructions, three times longer after RLHF: EAD calls them more diverse, and distinct-n less;
+    # cut to their first 30 words, both say less.
+    with gzip.open(shared_data("alpacafarm_sft_rlhf"), "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    before, after = [row["output_sft"] for row in rows], [row["output_rlhf"] for row in rows]
+    assert ead(after) > ead(before)
+    assert distinct(after) < distinct(before)
+    cut = [[" ".join(words(text)[:30]) for text in texts] for texts in (before, after)]
+    assert ead(cut[1]) < ead(cut[0])
+    assert distinct(cut[1]) < distinct(cut[0])

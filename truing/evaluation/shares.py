@@ -1,0 +1,34 @@
+"""A share of yes among labels, with what could not be labelled counted beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.records import Failed, Unparsable
+
+Label = bool | Unparsable | Failed | None
+"""Yes or no; a reply that holds neither, a row that could not be answered, or nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Share of yes in [0, 1] over the labels that say yes or no, whose number is its n; None where none does.
+
+    `unparsable`, `failed` and `missing` labels are in no other figure.
+    """
+
+    share: Interval | None
+    unparsable: int
+    failed: int
+    missing: int
+
+
+def share_of(labels: Sequence[Label], *, seed: int) -> Share:
+    """Share of True among `labels` with its bootstrap interval over them; `seed` is that of the bootstrap."""
+    said = [float(label) for label in labels if isinstance(label, bool)]
+    return Share(
+        bootstrap_mean(said, seed=seed) if said else None,
+        unparsable=sum(isinstance(label, Unparsable) for label in labels),
+        failed=sum(isinstance(label, Failed) for label in labels),
+        missing=sum(label is None for label in labels),
+    )
