@@ -1,52 +1,26 @@
 """A labeler as a Ray Serve deployment: the reward graph and the HTTP endpoint ask the same replicas."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import ray
-from ray import ObjectRef, serve
-from ray.serve.handle import DeploymentHandle
+from ray import ObjectRef
 
 from actors.endpoint import EndpointJudge
 from actors.group import Needs
-from actors.labeler import Labeler
-from actors.labelers import Online, open_labeler
+from actors.labelers import Online
 from actors.pending import Pending, fetch, shares, split_sizes
 from truing.config.labeling import EndpointLabeler
 from truing.config.serving import Replicas
 
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+    from actors.replica import LabelerReplica
+
 T = TypeVar("T")
 P = ParamSpec("P")
-
-BATCH, BATCH_WAIT = 64, 0.02
-"""Requests that are answered together at most, and seconds that the first of them waits for others."""
-
-
-class LabelerReplica:
-    """One copy of the labeler. All its engine's work is done by one thread, as an engine wants it."""
-
-    def __init__(self, settings: Online, spent: Path) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._labeler: Labeler = self._thread.submit(open_labeler, settings, spent).result()
-
-    async def call(self, function: Callable[..., T], *arguments: object, **options: object) -> T:
-        """`function(labeler, ...)`: a batch of the caller's own."""
-        asked = partial(function, self._labeler, *arguments, **options)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, asked)
-
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=BATCH_WAIT)
-    async def one(self, asked: list[tuple[Callable[[Labeler, list[Any]], list[Any]], Any]]) -> list[Any]:
-        """Single questions that arrive together are answered together: each with its function of labeler and items."""
-        answers: dict[int, Any] = {}
-        for function in dict.fromkeys(function for function, _ in asked):
-            where = [i for i, (other, _) in enumerate(asked) if other == function]
-            found = await self.call(function, [asked[i][1] for i in where])
-            answers |= dict(zip(where, found, strict=True))
-        return [answers[i] for i in range(len(asked))]
 
 
 def _try(settings: EndpointLabeler, spent: Path) -> None:
@@ -60,12 +34,17 @@ def _try(settings: EndpointLabeler, spent: Path) -> None:
 
 def deploy(
     name: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs, queue: int = -1
-) -> DeploymentHandle[LabelerReplica]:
+) -> "DeploymentHandle[LabelerReplica]":
     """Start the replicas and wait for the first ones.
 
     `spent`: folder of what an endpoint has cost the run. `queue`: requests that may wait at one caller before it is
     refused more; -1 for any number. Raises as `EndpointJudge` and its `check`.
     """
+    # Serve takes most of a second to import, and few runs serve anything.
+    from ray import serve
+
+    from actors.replica import BATCH, LabelerReplica
+
     if isinstance(settings, EndpointLabeler):
         tried: ObjectRef[Any] = ray.remote(_try).options(num_cpus=0).remote(settings, spent)
         fetch([tried], f"{name}: start", needs.start_deadline)
@@ -120,5 +99,7 @@ class ServedLabelers:
 
     def close(self) -> None:
         """End the replicas, and the thread that measures this caller's requests: it would outlive the cluster."""
+        from ray import serve
+
         self._handle.shutdown()
         serve.delete(self._name)
