@@ -23,24 +23,45 @@ class Clocked:
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Run it."""
-        begun = time.monotonic()
-        try:
+        with note(self.log):
             return self.function(*args, **kwargs)
-        finally:
-            with Path(self.log).open("a", encoding="utf-8") as file:
-                file.write(f"{begun} {time.monotonic()}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockedStream:
+    """A function of an actor that hands out what it has as it comes, and writes down when it ran."""
+
+    function: Callable[..., Iterator[object]]
+    log: str
+
+    def __call__(self, *args: object, **kwargs: object) -> Iterator[object]:
+        """Run it."""
+        with note(self.log):
+            yield from self.function(*args, **kwargs)
+
+
+@contextmanager
+def note(log: str) -> Iterator[None]:
+    """Write down when the block ran."""
+    begun = time.monotonic()
+    try:
+        yield
+    finally:
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"{begun} {time.monotonic()}\n")
 
 
 @dataclass(frozen=True, slots=True)
 class ClockedCall:
-    """A host's `call`, with the clock around what is called."""
+    """A host's method, with the clock around what is called."""
 
-    host: Any
+    method: Any
+    clock: Callable[[Any, str], Callable[..., object]]
     log: str
 
     def remote(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
         """As the host's own."""
-        return self.host.call.remote(Clocked(function, self.log), *args, **kwargs)
+        return self.method.remote(self.clock(function, self.log), *args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,7 @@ class ClockedHost:
     """Stands for a host while its calls are timed."""
 
     call: ClockedCall
+    stream: ClockedCall
 
 
 @contextmanager
@@ -55,7 +77,10 @@ def clocked(groups: Sequence[Any], log: Path) -> Iterator[None]:
     """A block in which all calls of these actor groups are noted in `log`."""
     kept = [(group, group._hosts) for group in groups]
     for group, hosts in kept:
-        group._hosts = [ClockedHost(ClockedCall(host, str(log))) for host in hosts]
+        group._hosts = [
+            ClockedHost(ClockedCall(host.call, Clocked, str(log)), ClockedCall(host.stream, ClockedStream, str(log)))
+            for host in hosts
+        ]
     try:
         yield
     finally:
