@@ -182,6 +182,15 @@ def test_reinforcement_learning_raises_its_reward(recipe: Run, name: str):
     assert statistics.mean(late) - statistics.mean(early) > max(0.1, 2 * error), rewards
 
 
+def test_what_is_written_ahead_is_one_version_old_at_most(recipe: Run):
+    """How many of its tokens are, where weights are swapped under a batch, hangs on the clock."""
+    for name in ("grpo", "reinforce"):
+        rows = recipe(name).rows("policy")
+        assert (rows[0]["staleness"], rows[0]["stalest"]) == (0, 0)
+        assert all(row["staleness"] <= row["stalest"] <= 1 for row in rows)
+    assert all(row["staleness"] == 1 for row in recipe("grpo").rows("policy")[1:])
+
+
 def test_reinforces_baseline_learns(recipe: Run):
     losses = [row["value_loss"] for row in recipe("reinforce").rows("policy")]
     assert statistics.mean(losses[-3:]) < losses[0], losses
