@@ -43,7 +43,9 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
     if settings.generate is not None:
         models = {"before": context.base_folder, "after": str(folder / "model")}
         for test, by_model in overlap(context, settings.generate, material, models).items():
-            before[test]["rouge_l"], after[test]["rouge_l"] = by_model["before"], by_model["after"]
+            for report, name in ((before, "before"), (after, "after")):
+                report[test]["rouge_l"] = by_model[name].rouge_l
+                report[test]["rouge_l_undefined"] = by_model[name].undefined
     return {"training": len(material.training), "before": before, "after": after}
 
 
@@ -110,7 +112,7 @@ def _show(report: dict[str, Any]) -> None:
     for test, before in report["before"].items():
         after = report["after"][test]
         rows += [
-            (test, title, _count(before, name), _shown(before[name]), _shown(after[name]))
+            (test, title + _undefined(before, name), _count(before, name), _shown(before[name]), _shown(after[name]))
             for name, title in figures.items()
             if name in before
         ]
@@ -126,10 +128,20 @@ def _show(report: dict[str, Any]) -> None:
 def _count(tested: dict[str, Any], name: str) -> int:
     """Items behind a figure: all of the test, or those that an interval was made from."""
     figure = tested[name]
+    if figure is None:
+        return 0
     return tested["n"] if isinstance(figure, float) else figure["n"]
 
 
+def _undefined(tested: dict[str, Any], name: str) -> str:
+    """Beside the name of a figure: how many items it is not defined for, where there are any."""
+    count = tested.get(f"{name}_undefined", 0)
+    return f" ({count} undefined)" if count else ""
+
+
 def _shown(figure: Any) -> str:
+    if figure is None:
+        return "undefined"
     if isinstance(figure, float):
         return f"{figure:.3f}"
     return f"{figure['value']:.3f} ({figure['low']:.2f} to {figure['high']:.2f})"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before anything that reads them is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -12,6 +13,10 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 # Two threads that wait for each other at every tiny operation are slower than one, on a busy machine a hundred times.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A deadline is a timed assertion. What else the profile in use says (in CI, Hypothesis's own) stays.
+settings.register_profile("truing", deadline=None)
+settings.load_profile("truing")
 
 
 def _tiny_llama(folder: Path, seed: int) -> str:

@@ -13,6 +13,8 @@ from trainers.looks import Looks
 from trainers.run import Run
 from truing.config.training import Passes
 from truing.data.supervised_stream import ExampleStream
+from truing.errors import TruingError
+from truing.evaluation.rank_classification import pick
 
 
 def updates(count: int, epochs: int, settings: Passes) -> int:
@@ -57,6 +59,17 @@ def held_out_loss(group: ActorGroup[SupervisedLearner], held: Sequence[Asked]) -
 
 
 def right(group: ActorGroup[SupervisedLearner], asked: Sequence[Asked], answers: Sequence[int]) -> list[float]:
-    """1 where the right answer has the highest likelihood of those that could be given (rank classification, FLAN §2.3)."""
+    """1 where the right answer has the highest likelihood of those that could be given (rank classification, FLAN §2.3).
+
+    Raises:
+        TruingError: the likelihoods of a demonstration cannot be ranked: one is NaN or infinite, or all are 0.
+    """
     found = group.scatter(SupervisedLearner.choices, asked).get()
-    return [float(scores.index(max(scores)) == answer) for scores, answer in zip(found, answers, strict=True)]
+    picked = [pick(scores) for scores in found]
+    lost = [number for number, choice in enumerate(picked) if choice is None]
+    if lost:
+        raise TruingError(
+            f"sft: {len(lost)} of {len(asked)} demonstrations have choices that cannot be ranked, the first of them with"
+            f" log-likelihoods {found[lost[0]]}; give a model without broken weights, or lower learning_rate"
+        )
+    return [float(choice == answer) for choice, answer in zip(picked, answers, strict=True)]

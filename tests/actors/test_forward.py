@@ -161,7 +161,7 @@ def test_gradients_of_scalars_are_those_of_separate_sequences(
 responses = st.lists(st.integers(5, 319), max_size=6)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(siblings=st.lists(responses, min_size=2, max_size=4), at=st.integers(0, 3), data=st.data())
 def test_a_response_does_not_see_its_siblings(
     network: TokenLogprobs, siblings: list[list[int]], at: int, data: st.DataObject

@@ -1,3 +1,5 @@
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from trainers.looks import Looks
 from trainers.run import Run, read_metrics
 from trainers.sft import held_out_loss, right, train
 from truing.data.supervised_stream import ExampleStream
+from truing.errors import TruingError
 
 Asked = tuple[int, int]
 
@@ -58,3 +61,16 @@ def test_the_held_out_loss_is_over_tokens_not_over_demonstrations(ranks: Any, mo
 def test_the_likeliest_choice_is_the_answer_and_of_equals_the_first(ranks: Any) -> None:
     # Demonstration 0 scores -1, -2, -1: the first; 2 scores -3, -2, -3: the second.
     assert right(ranks, [(0, 0), (0, 0), (2, 0), (2, 0)], [0, 2, 1, 0]) == [1.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("broken", [[math.nan, -2.0], [-2.0, math.nan], [-math.inf, -math.inf], [math.inf, -2.0]])
+def test_choices_that_cannot_be_ranked_are_no_answer(
+    ranks: Any, monkeypatch: pytest.MonkeyPatch, broken: list[float]
+) -> None:
+    monkeypatch.setattr(Ranks, "choices", lambda _, asked: [broken if i else [-1.0, -2.0] for i, _ in asked])
+    reason = (
+        f"sft: 2 of 3 demonstrations have choices that cannot be ranked, the first of them with log-likelihoods {broken};"
+        " give a model without broken weights, or lower learning_rate"
+    )
+    with pytest.raises(TruingError, match=f"^{re.escape(reason)}$"):
+        right(ranks, [(0, 0), (1, 0), (2, 0)], [0, 0, 0])

@@ -17,6 +17,7 @@ from tests.truing.labeling.judgements import judged as judged_pair
 from tests.truing.labeling.judgements import with_p
 from tests.vectors import PATH, vector
 from truing.algorithms.best_of_n import expected_maximum, kl_best_of_n
+from truing.algorithms.scores import legacy_score, literal_weighted_score, weighted_score
 from truing.config.supervised import Examples, Mixture
 from truing.evaluation.bertscore import greedy_match
 from truing.evaluation.bleu import sentence_bleu
@@ -46,14 +47,13 @@ from truing.labeling.consensus import (
     OrderedLogprobs,
     expected_score,
     inverted,
-    literal_score,
     p_yes,
     preference_from_orders,
     to_unit_interval,
 )
 from truing.labeling.figures import figures
 from truing.labeling.likelihoods import LabelTrie
-from truing.labeling.verdicts import is_switched, legacy_geval_score, preference_from_logprobs
+from truing.labeling.verdicts import is_switched, preference_from_logprobs
 from truing.records import Unparsable
 
 # --- labelers and judges ----------------------------------------------------------------------------------------------
@@ -91,13 +91,15 @@ def direct_score(given: list[float]) -> list[float]:
 
 def parsed(given: list[str]) -> dict[str, Any]:
     """The legacy parser, which counts what it cannot read as 0."""
-    scores = [legacy_geval_score(reply) for reply in given]
+    scores = [legacy_score(reply) for reply in given]
     return {"scores": scores, "mean": sum(scores) / len(scores)}
 
 
-def weighted(given: dict[str, float]) -> dict[str, float]:
-    labels = {label: logp for label, logp in given.items() if label != "The"}
-    return {"renormalised_over_1_5": expected_score(labels), "literal_eq1_unnormalised": literal_score(labels)}
+def weighted(given: dict[str, float]) -> dict[str, float | None]:
+    scale = range(1, 6)
+    renormalised, literal = weighted_score(given, scale), literal_weighted_score(given, scale)
+    assert expected_score({label: logp for label, logp in given.items() if label != "The"}) == renormalised
+    return {"renormalised_over_1_5": renormalised, "literal_eq1_unnormalised": literal}
 
 
 def preferences(given: list[dict[str, float]]) -> list[float | None]:

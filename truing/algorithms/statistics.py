@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ FloatArray = NDArray[np.float64]
 class Interval:
     """An estimate `value` from `n` items, and the confidence interval [low, high] in the unit of the value.
 
-    With n = 1 every resample is the sample, so low = high = value; the same happens where all values are equal (5 of 5
-    correct gives [1, 1]). A zero width therefore means "no spread was seen", not "certain": read it beside n.
+    With n = 1 every bootstrap resample is the sample, so low = high = value; the same happens where all values are equal (5 of 5
+    correct gives [1, 1]). A zero width therefore means "no spread was seen", not "certain": read it beside n. `wilson`
+    has a width at 0 of n and n of n too.
     """
 
     value: float
@@ -32,6 +34,11 @@ def bootstrap_mean(
     Raises ValueError where `values` is empty or not finite: missing values are dropped and counted by the caller.
     """
     return bootstrap(_mean, values, seed=seed, resamples=resamples, level=level)
+
+
+def bootstrap_share(hits: Sequence[bool], *, seed: int) -> Interval | None:
+    """Share of True as `bootstrap_mean` has it; None where there is nothing to take a share of."""
+    return bootstrap_mean([float(hit) for hit in hits], seed=seed) if hits else None
 
 
 def bootstrap(
@@ -103,6 +110,23 @@ def bootstrap_unpaired(
     if interval is None:
         raise ValueError(f"the statistic is undefined on most resamples of the {n} items: too few items bear on it.")
     return interval
+
+
+def ratio_of_sums(above: FloatArray, below: FloatArray) -> float:
+    """sum above / sum below, columns of shape [n], for `bootstrap`: a mean over parts of items. NaN over nothing."""
+    total = float(below.sum())
+    return float(above.sum()) / total if total else math.nan
+
+
+def wilson(count: int, n: int) -> Interval:
+    """Share of `count` in `n` with Wilson's 95 % score interval (1927). Raises ValueError unless 0 <= count <= n, n > 0."""
+    import scipy.stats as module  # pyright: ignore[reportMissingTypeStubs]
+
+    if n < 1 or not 0 <= count <= n:
+        raise ValueError(f"{count} of {n} is no share: it needs at least one item, and no more hits than items.")
+    stats: Any = module
+    found = stats.binomtest(count, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return Interval(value=count / n, low=float(found.low), high=float(found.high), n=n)
 
 
 def binomial_two_sided(k: int, n: int) -> float:

@@ -5,10 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from truing.algorithms.statistics import Interval, bootstrap, bootstrap_mean
+from truing.algorithms.statistics import Interval, bootstrap, bootstrap_mean, ratio_of_sums
 from truing.evaluation.constraint_checkers import CHECKERS
 from truing.records import Failed
 
@@ -131,10 +128,6 @@ def _accuracy(answered: Sequence[tuple[Sequence[Instruction], str]], follows: Fo
             by_id.setdefault(instruction.id, []).append(float(hit))
     return Accuracy(
         prompts=bootstrap_mean([float(all(some)) for some in hits], seed=seed),
-        instructions=bootstrap(_ratio, [sum(some) for some in hits], [len(some) for some in hits], seed=seed),
+        instructions=bootstrap(ratio_of_sums, [sum(some) for some in hits], [len(some) for some in hits], seed=seed),
         by_instruction={name: bootstrap_mean(by_id[name], seed=seed) for name in sorted(by_id)},
     )
-
-
-def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64]) -> float:
-    return float(sums.sum() / counts.sum())

@@ -8,12 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
+from truing.algorithms.statistics import Interval, bootstrap, ratio_of_sums
 
-from truing.algorithms.statistics import Interval, bootstrap
-
-FloatArray = NDArray[np.float64]
 Count = Callable[[str], int]
 
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "JAVANESE", "YI")
@@ -125,11 +121,7 @@ def _continued(words: Sequence[Sequence[str]], count: Count, prefix: str, seed: 
 def _ratio(above: Sequence[int], below: Sequence[int], seed: int) -> Interval:
     if not sum(below):
         raise ValueError("nothing was counted below the ratio: does the tokenizer count tokens of any text?")
-    return bootstrap(_of_sums, above, below, seed=seed)
-
-
-def _of_sums(above: FloatArray, below: FloatArray) -> float:
-    return float(above.sum() / below.sum()) if below.sum() else float("nan")
+    return bootstrap(ratio_of_sums, above, below, seed=seed)
 
 
 def _bare(piece: str) -> str:

@@ -1,17 +1,19 @@
 """Two games of one pair, in both orders, and what they say (Zheng et al., MT-bench, arXiv 2306.05685; FastChat)."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap_mean, bootstrap_where_defined
-
-FloatArray = NDArray[np.float64]
+from truing.algorithms.scores import bracketed_numbers
+from truing.algorithms.statistics import (
+    Interval,
+    binomial_two_sided,
+    bootstrap_mean,
+    bootstrap_share,
+    bootstrap_where_defined,
+    ratio_of_sums,
+)
 
 Verdict = Literal["first", "second", "tie"]
 """What one game says of the two answers as they were shown."""
@@ -23,7 +25,6 @@ CONSISTENT: tuple[Games, ...] = (("first", "second"), ("second", "first"), ("tie
 """The verdict is the same in both orders."""
 TIE = 0.1
 """Ratings of one game that differ by no more are a tie."""
-_RATINGS = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,12 @@ class PositionBias:
 
 
 def rating(reply: str) -> float | None:
-    """The first `[[7]]` in a reply, else the first `[7]`; None where FastChat says -1. No range is checked, as there."""
-    for pattern in _RATINGS:
-        found = pattern.search(reply)
-        if found:
-            return float(found.group(1))
-    return None
+    """The first `[[7]]` in a reply, else the first `[7]`; None where FastChat says -1. No range is checked, as there.
+
+    For recorded judges, whose published figures were read so. Our own labeler's replies are read more strictly
+    (`truing.labeling.verdicts.rating`): two ratings that differ, or one off the scale, are none.
+    """
+    return next(iter(bracketed_numbers(reply)), None)
 
 
 def verdict_of_ratings(first: float | None, second: float | None) -> Verdict | None:
@@ -123,21 +124,12 @@ def position_bias(games: Sequence[Games], *, seed: int) -> PositionBias:
     decided = [float(2 - pair.count("tie")) for pair in read]
     n_first = same.count("first")
     return PositionBias(
-        first=bootstrap_where_defined(_ratio, firsts, decided, seed=seed) if read else None,
-        same_position=_share([pair[0] == pair[1] != "tie" for pair in read], seed),
-        flips=_share([pair not in CONSISTENT for pair in read], seed),
-        first_among_same=_share([place == "first" for place in same], seed),
+        first=bootstrap_where_defined(ratio_of_sums, firsts, decided, seed=seed) if read else None,
+        same_position=bootstrap_share([pair[0] == pair[1] != "tie" for pair in read], seed=seed),
+        flips=bootstrap_share([pair not in CONSISTENT for pair in read], seed=seed),
+        first_among_same=bootstrap_share([place == "first" for place in same], seed=seed),
         p_value=binomial_two_sided(n_first, len(same)),
         ties=sum(pair.count("tie") for pair in read),
         n=len(read),
         n_missing=len(games) - len(read),
     )
-
-
-def _ratio(numerator: FloatArray, denominator: FloatArray) -> float:
-    total = float(denominator.sum())
-    return float(numerator.sum()) / total if total else math.nan
-
-
-def _share(hits: Sequence[bool], seed: int) -> Interval | None:
-    return bootstrap_mean([float(hit) for hit in hits], seed=seed) if hits else None

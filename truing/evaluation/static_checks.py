@@ -170,13 +170,13 @@ def length_check(found: Lengths, unit: Unit, *, least: int = 0, most: int | None
     return _failed(f"more than {most} {unit}") if most is not None and length > most else PASSED
 
 
-def check_share(checks: Sequence[Check | Failed], *, seed: int) -> CheckShare:
+def check_share(checks: Sequence[Check | Failed]) -> CheckShare:
     """Share of outputs that passed. A row that was never answered is Failed, and counted beside it."""
     reasons = Counter(check.reason for check in checks if isinstance(check, Check) and not check.passed)
-    return CheckShare(_share(checks, seed), tuple(reasons.most_common()))
+    return CheckShare(_share(checks), tuple(reasons.most_common()))
 
 
-def json_shares(checks: Sequence[JsonChecks | Failed], *, seed: int) -> JsonShares:
+def json_shares(checks: Sequence[JsonChecks | Failed]) -> JsonShares:
     """The three validities over outputs. Raises ValueError where a schema was asked of some outputs and not of others."""
     asked = {check.schema is not None for check in checks if isinstance(check, JsonChecks)}
     if len(asked) > 1:
@@ -185,14 +185,14 @@ def json_shares(checks: Sequence[JsonChecks | Failed], *, seed: int) -> JsonShar
     fits = [check.schema for check in read if check.schema is not None]
     failed = [check for check in checks if isinstance(check, Failed)]
     return JsonShares(
-        raw=_share([*(check.raw for check in read), *failed], seed),
-        fenced=_share([*(check.fenced for check in read), *failed], seed),
-        schema=_share([*fits, *failed], seed) if fits else None,
+        raw=_share([*(check.raw for check in read), *failed]),
+        fenced=_share([*(check.fenced for check in read), *failed]),
+        schema=_share([*fits, *failed]) if fits else None,
     )
 
 
-def _share(checks: Sequence[Check | Failed], seed: int) -> Share:
-    return share_of([check.passed if isinstance(check, Check) else check for check in checks], seed=seed)
+def _share(checks: Sequence[Check | Failed]) -> Share:
+    return share_of([check.passed if isinstance(check, Check) else check for check in checks])
 
 
 def _fenced_json(text: str) -> Json | Check:

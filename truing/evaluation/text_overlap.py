@@ -46,17 +46,6 @@ class RougePypi:
     rouge_l: Overlap | None
 
 
-def rouge_l(answer: str, references: Sequence[str]) -> float:
-    """ROUGE-L F1 (Lin 2004) with Porter's stemmer, in [0, 1], against the reference that it fits best.
-
-    0.0 also where no reference has a word of a-z or 0-9; `rouge` tells that apart, and takes other scripts.
-    Raises ValueError where there is no reference.
-    """
-    _asked(references)
-    given = _english(True)(answer)
-    return max(_longest_common(given, _english(True)(reference)).f for reference in references)
-
-
 def rouge(answer: str, references: Sequence[str], *, stemmer: bool = False, tokenize: Tokenize | None = None) -> Rouge:
     """ROUGE-1, -2, -L and -Lsum of the package rouge-score: counts clipped by the reference, lower case, [a-z0-9]+.
 

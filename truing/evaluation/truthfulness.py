@@ -96,12 +96,12 @@ def labelled(probability: float | None, *, above: float = 0.5) -> bool | None:
     return probability > above
 
 
-def truthfulness(truthful: Sequence[Label], informative: Sequence[Label], *, seed: int) -> Truthfulness:
+def truthfulness(truthful: Sequence[Label], informative: Sequence[Label]) -> Truthfulness:
     """Shares from labels of the same answers in the same order. Raises ValueError where there are not as many of both."""
     if len(truthful) != len(informative):
         raise ValueError(f"{len(truthful)} labels of truth, {len(informative)} of information: give both per answer.")
     both = [_both(true, informs) for true, informs in zip(truthful, informative, strict=True)]
-    return Truthfulness(share_of(truthful, seed=seed), share_of(informative, seed=seed), share_of(both, seed=seed))
+    return Truthfulness(share_of(truthful), share_of(informative), share_of(both))
 
 
 def _both(one: Label, other: Label) -> Label:

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from truing.algorithms.calibration import brier, log_loss
 from truing.algorithms.statistics import Interval, bootstrap_mean
 from truing.labeling.agreement import Row, interval_row
 from truing.labeling.asking import Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs
-from truing.labeling.figures import alignment, calibration_error, flip_rate
+from truing.labeling.figures import alignment, ece, flip_rate
 from truing.labeling.judged import Judged
 from truing.records import Pair, content_id
 
@@ -182,12 +183,12 @@ def before_and_after(
 
 def scores(judged: Sequence[Judged], *, seed: int) -> Scores:
     """How well `p` foretells the human marks. A certain verdict that is wrong costs `LOGIT_BOUND` nats, not infinity."""
-    p_right = [pair.p if pair.human_first else 1 - pair.p for pair in judged]
+    p, marks = [pair.p for pair in judged], [float(pair.human_first) for pair in judged]
     return Scores(
         alignment=alignment(judged, seed=seed),
-        ece=calibration_error(judged, seed=seed),
-        log_loss=bootstrap_mean([-math.log(max(p, math.exp(-LOGIT_BOUND))) for p in p_right], seed=seed),
-        brier=bootstrap_mean([(1 - p) ** 2 for p in p_right], seed=seed),
+        ece=ece(judged, seed=seed),
+        log_loss=bootstrap_mean(log_loss(p, marks, floor=math.exp(-LOGIT_BOUND)), seed=seed),
+        brier=bootstrap_mean(brier(p, marks), seed=seed),
     )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from truing.algorithms.scores import weighted_score
+
 Position = Literal["first", "second"]
 
 
@@ -91,23 +93,16 @@ def p_yes(logp_yes: float, logp_no: float) -> float:
 def expected_score(log_likelihoods: Mapping[str, float] | Sequence[float]) -> float:
     """Direct score s = sum_i i P(i), i = 1..n, in [1, n], P renormalised over the n strings (section 2.2.2; G-Eval).
 
-    `log_likelihoods`: in nats, that of string i under its name or at index i - 1; a common constant has no effect.
+    `log_likelihoods`: in nats, that of string i under its name or at index i - 1; a common constant has no effect. Our
+    engines give all n; `truing.algorithms.scores.weighted_score` takes a judge's top tokens, in which some are missing.
     Raises ValueError unless the names are 1..n, n > 1, none is NaN, and the maximum is finite.
     """
-    values = _in_order(log_likelihoods)
-    top = max(values)
-    weights = [math.exp(value - top) for value in values]
-    score = math.fsum(score * weight for score, weight in enumerate(weights, start=1)) / math.fsum(weights)
-    return min(score, float(len(weights)))  # the two roundings may give an ulp more
-
-
-def literal_score(log_likelihoods: Mapping[str, float] | Sequence[float]) -> float:
-    """G-Eval's equation 1 to the letter: sum_i i P(i), not renormalised (Liu et al., arXiv 2303.16634).
-
-    Probability on other strings pulls it towards 0, so that a judge who chats scores low: `expected_score` is the one
-    to use. Raises ValueError as there.
-    """
-    return math.fsum(score * math.exp(value) for score, value in enumerate(_in_order(log_likelihoods), start=1))
+    found = _named(log_likelihoods)
+    usable = not any(math.isnan(value) or value == math.inf for value in found.values())
+    score = weighted_score(found, range(1, len(found) + 1)) if usable else None
+    if score is None:
+        raise ValueError("the score strings have no usable likelihood: treat the reply as unparsable.")
+    return score
 
 
 def to_unit_interval(score: float, top: int = 10) -> float:
@@ -115,20 +110,15 @@ def to_unit_interval(score: float, top: int = 10) -> float:
     return (score - 1) / (top - 1) * 2 - 1
 
 
-def _in_order(given: Mapping[str, float] | Sequence[float]) -> list[float]:
-    """The log-likelihoods of "1".."n" in order, checked."""
-    if isinstance(given, Mapping):
-        names = [str(score) for score in range(1, len(given) + 1)]
-        if set(names) != set(given):
-            raise ValueError(f"log-likelihoods of {sorted(given)}: a score needs those of 1 to n, each, and no others.")
-        values = [given[name] for name in names]
-    else:
-        values = list(given)
-    if len(values) < 2:
-        raise ValueError(f"{len(values)} log-likelihoods: a score reads those of at least two strings.")
-    if any(math.isnan(value) for value in values) or math.isinf(max(values)):
-        raise ValueError("the score strings have no usable likelihood: treat the reply as unparsable.")
-    return values
+def _named(given: Mapping[str, float] | Sequence[float]) -> Mapping[str, float]:
+    """The log-likelihoods by "1".."n", with none missing."""
+    if not isinstance(given, Mapping):
+        given = {str(score): value for score, value in enumerate(given, start=1)}
+    if set(given) != {str(score) for score in range(1, len(given) + 1)}:
+        raise ValueError(f"log-likelihoods of {sorted(given)}: a score needs those of 1 to n, each, and no others.")
+    if len(given) < 2:
+        raise ValueError(f"{len(given)} log-likelihoods: a score reads those of at least two strings.")
+    return given
 
 
 def _log_share(one: float, other: float) -> float:

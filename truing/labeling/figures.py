@@ -3,31 +3,20 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean
+from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
+from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean, bootstrap_share
 from truing.labeling.annotators import cohen_kappa
 from truing.labeling.judged import Judged
 
-FloatArray = NDArray[np.float64]
 Key = TypeVar("Key", str, int, tuple[str, str])
 
-EDGES = np.linspace(0.5, 1, 11)
+EDGES = equal_width(10, low=0.5)
 """Edges of the calibration bins, over the probability of the response the labeler picks."""
-
-
-@dataclass(frozen=True)
-class Bin:
-    """`n` pairs with confidence in (low, high], the first bin with 0.5: their mean confidence and share agreeing."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -62,25 +51,25 @@ def figures(judged: Sequence[Judged], *, seed: int) -> Figures:
     both = [pair for pair in judged if pair.both_orders]
     same = Counter(pair.same_position for pair in both)
     n_same = same["first"] + same["second"]
-    which = [1.0] * same["first"] + [0.0] * same["second"]
+    which = [True] * same["first"] + [False] * same["second"]
     return Figures(
         alignment=alignment(judged, seed=seed),
         kappa=kappa(judged, seed=seed),
         ties=sum(pair.tied for pair in judged),
-        same_position_rate=_share([pair.same_position is not None for pair in both], seed),
-        same_position_first=bootstrap_mean(which, seed=seed) if which else None,
+        same_position_rate=bootstrap_share([pair.same_position is not None for pair in both], seed=seed),
+        same_position_first=bootstrap_share(which, seed=seed),
         position_p_value=binomial_two_sided(same["first"], n_same),
         flip_rate=flip_rate(judged, seed=seed),
         mean_entropy=bootstrap_mean([pair.entropy for pair in judged], seed=seed),
         label_mass=bootstrap_mean([pair.label_mass for pair in judged], seed=seed),
-        ece=calibration_error(judged, seed=seed),
-        calibration=calibration(judged),
+        ece=ece(judged, seed=seed),
+        calibration=reliability(*_confidences(judged), EDGES),
     )
 
 
 def flip_rate(judged: Sequence[Judged], *, seed: int) -> Interval | None:
     """Share of the pairs asked in both orders whose verdict changes with the order; None where there is no such pair."""
-    return _share([pair.flips for pair in judged if pair.both_orders], seed)
+    return bootstrap_share([pair.flips for pair in judged if pair.both_orders], seed=seed)
 
 
 def alignment(judged: Sequence[Judged], *, seed: int) -> Interval:
@@ -94,21 +83,9 @@ def kappa(judged: Sequence[Judged], *, seed: int) -> Interval | None:
     return cohen_kappa(picks, [int(pair.human_first) for pair in judged], seed=seed)
 
 
-def calibration(judged: Sequence[Judged]) -> tuple[Bin, ...]:
-    """The bins of the reliability diagram that hold a pair, by rising confidence."""
-    bins: list[Bin] = []
-    members = grouped(sorted(judged, key=lambda pair: pair.confidence), lambda pair: int(_bin_of(pair.confidence)))
-    for i, pairs in members.items():
-        n = len(pairs)
-        confidence = sum(pair.confidence for pair in pairs) / n
-        accuracy = sum(pair.agrees for pair in pairs) / n
-        bins.append(Bin(float(EDGES[i]), float(EDGES[i + 1]), n, confidence, accuracy))
-    return tuple(bins)
-
-
-def calibration_error(judged: Sequence[Judged], *, seed: int) -> Interval:
-    """Expected calibration error (ECE) over `EDGES`: sum_bins n_bin / n |accuracy - confidence|."""
-    return bootstrap(_ece, [pair.confidence for pair in judged], [float(pair.agrees) for pair in judged], seed=seed)
+def ece(judged: Sequence[Judged], *, seed: int) -> Interval:
+    """Expected calibration error over `EDGES`, of the probability of the response picked and whether people pick it."""
+    return bootstrap(partial(calibration_error, edges=EDGES), *_confidences(judged), seed=seed)
 
 
 def length_group(longer_by: int, half: float, which: str = "human choice") -> str:
@@ -134,14 +111,5 @@ def grouped(pairs: Sequence[Judged], key: Callable[[Judged], Key]) -> dict[Key, 
     return groups
 
 
-def _share(hits: Sequence[bool], seed: int) -> Interval | None:
-    return bootstrap_mean([float(hit) for hit in hits], seed=seed) if hits else None
-
-
-def _bin_of(confidence: float | FloatArray) -> NDArray[np.intp]:
-    return np.digitize(confidence, EDGES[1:-1], right=True)
-
-
-def _ece(confidence: FloatArray, agrees: FloatArray) -> float:
-    excess = np.bincount(_bin_of(confidence), weights=agrees - confidence)
-    return float(np.abs(excess).sum() / len(agrees))
+def _confidences(judged: Sequence[Judged]) -> tuple[list[float], list[float]]:
+    return [pair.confidence for pair in judged], [float(pair.agrees) for pair in judged]

@@ -8,14 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
+from truing.algorithms.scores import bracketed_numbers
 from truing.labeling.consensus import OrderedLogprobs, p_yes
 from truing.records import Unparsable
 
 Verdict = Literal["first", "second", "tie"]
 
 _DRESSING = " \t\r\n*_`\"'"
-_GEVAL = re.compile(r"^ ?([\d.]+)")
-_RATING = re.compile(r"\[\[(\d+\.?\d*)\]\]"), re.compile(r"\[(\d+\.?\d*)\]")
 _VERDICT = re.compile(r"\[\[([ABC])\]\]")
 _JSON_FENCE = re.compile(r"```json(.*?)```", re.DOTALL)
 
@@ -27,7 +26,7 @@ def ordered(verdict: Verdict) -> OrderedLogprobs:
     return OrderedLogprobs(0.0, -math.inf) if verdict == "first" else OrderedLogprobs(-math.inf, 0.0)
 
 
-# --- labels and scores -------------------------------------------------------------------------------------------
+# --- labels ----------------------------------------------------------------------------------------------------------
 
 
 def label_reply(reply: str, labels: Sequence[str], answer: str = "") -> str | Unparsable:
@@ -42,39 +41,18 @@ def label_reply(reply: str, labels: Sequence[str], answer: str = "") -> str | Un
     return Unparsable(reply)
 
 
-def geval_score(reply: str, top: int = 5) -> float | Unparsable:
-    """The number at the start of a G-Eval reply, in [1, top] (Liu et al., arXiv 2303.16634)."""
-    score = _geval_number(reply)
-    return score if score is not None and 1 <= score <= top else Unparsable(reply)
-
-
-def legacy_geval_score(reply: str) -> float:
-    """The same as the paper's code reads it: no range, and 0 where there is no number, which lowers its means."""
-    return _geval_number(reply) or 0.0
-
-
-def _geval_number(reply: str) -> float | None:
-    found = _GEVAL.search(reply)
-    try:
-        return float(found.group(1)) if found else None
-    except ValueError:
-        return None
-
-
 # --- MT-bench and Vicuna -------------------------------------------------------------------------------------------
 
 
 def rating(reply: str, top: int = 10) -> float | Unparsable:
     """The rating in `[[7]]`, else in `[7]`, in [1, top] (Zheng et al., MT-bench, arXiv 2306.05685).
 
-    FastChat takes the first of several and answers -1 to none; a reply with two different ones has no verdict here.
+    FastChat takes the first of several and answers -1 to none (`truing.evaluation.pairwise.rating` does as it does, for
+    published replies); a reply with two different ones has no verdict here.
     """
-    for pattern in _RATING:
-        found = {float(number) for number in pattern.findall(reply)}
-        if found:
-            (score, *others) = found
-            return score if not others and 1 <= score <= top else Unparsable(reply)
-    return Unparsable(reply)
+    found = set(bracketed_numbers(reply))
+    score = found.pop() if len(found) == 1 else None
+    return score if score is not None and 1 <= score <= top else Unparsable(reply)
 
 
 def pairwise_verdict(reply: str) -> Verdict | Unparsable:

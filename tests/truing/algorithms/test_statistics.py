@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean, bootstrap_unpaired
-
-
-def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> float:
-    total = float(denominator.sum())
-    return float(numerator.sum()) / total if total else math.nan
+from truing.algorithms.statistics import (
+    Interval,
+    binomial_two_sided,
+    bootstrap,
+    bootstrap_mean,
+    bootstrap_share,
+    bootstrap_unpaired,
+    ratio_of_sums,
+    wilson,
+)
 
 
 def test_mean_interval_agrees_with_the_normal_approximation() -> None:
@@ -50,24 +54,35 @@ def test_no_values_and_missing_values_are_errors() -> None:
         bootstrap_mean([math.nan, 1.0, math.inf], seed=0)
 
 
+def test_a_share_is_the_mean_of_hits_and_of_nothing_there_is_none() -> None:
+    assert bootstrap_share([True, False, True, True], seed=3) == bootstrap_mean([1.0, 0.0, 1.0, 1.0], seed=3)
+    assert bootstrap_share([], seed=3) is None
+
+
+def test_a_ratio_of_sums_is_no_mean_of_ratios() -> None:
+    # (1 + 0) / (1 + 3) = 1/4, where the mean of 1 and 0 would be 1/2.
+    assert ratio_of_sums(np.array([1.0, 0.0]), np.array([1.0, 3.0])) == 0.25
+    assert math.isnan(ratio_of_sums(np.array([1.0]), np.array([0.0])))
+
+
 def test_rows_stay_paired() -> None:
     # y = 2x row by row: any resample has the ratio 2, which columns resampled apart would not.
     x = [1.0, 5.0, 2.0, 9.0]
-    interval = bootstrap(ratio, [2 * value for value in x], x, seed=0)
+    interval = bootstrap(ratio_of_sums, [2 * value for value in x], x, seed=0)
     assert (interval.low, interval.value, interval.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
 def test_resamples_without_a_figure_are_left_out() -> None:
     # A quarter ((3/4)^4 = .316) of the resamples misses the one row with a denominator; on all others the ratio is 3.
-    interval = bootstrap(ratio, [0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 1.0], seed=0)
+    interval = bootstrap(ratio_of_sums, [0.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 1.0], seed=0)
     assert interval == Interval(value=3.0, low=3.0, high=3.0, n=4)
 
 
 def test_an_undefined_statistic_is_an_error() -> None:
     with pytest.raises(ValueError, match="the statistic is nan on the 2 rows"):
-        bootstrap(ratio, [1.0, 1.0], [0.0, 0.0], seed=0)
+        bootstrap(ratio_of_sums, [1.0, 1.0], [0.0, 0.0], seed=0)
     with pytest.raises(ValueError, match="lengths are \\[2, 1\\]"):
-        bootstrap(ratio, [1.0, 1.0], [0.0], seed=0)
+        bootstrap(ratio_of_sums, [1.0, 1.0], [0.0], seed=0)
 
 
 def test_a_statistic_defined_on_few_resamples_is_an_error() -> None:
@@ -77,6 +92,29 @@ def test_a_statistic_defined_on_few_resamples_is_an_error() -> None:
     # 4!/4^4 = 9 % of the resamples of four rows hold each row once.
     with pytest.raises(ValueError, match="undefined on most resamples"):
         bootstrap(if_all_differ, [1.0, 2.0, 3.0, 4.0], seed=0)
+
+
+def test_wilson_by_hand() -> None:
+    # 8 of 10, z = 1.959964, z^2 = 3.841459: centre (.8 + z^2/20) / (1 + z^2/10) = .71672; half-width
+    # z sqrt(.16/10 + z^2/400) / (1 + z^2/10) = .22659.
+    interval = wilson(8, 10)
+    assert (interval.value, interval.n) == (0.8, 10)
+    assert (interval.low, interval.high) == pytest.approx((0.49016, 0.94332), abs=1e-4)
+    # 0 of n: [0, z^2 / (n + z^2)].
+    assert (wilson(0, 10).low, wilson(0, 10).high) == pytest.approx((0, 3.841459 / 13.841459), abs=1e-6)
+    with pytest.raises(ValueError, match="0 of 0 is no share"):
+        wilson(0, 0)
+    with pytest.raises(ValueError, match="3 of 2"):
+        wilson(3, 2)
+
+
+@given(st.integers(1, 200), st.data())
+def test_wilson_mirrors_and_holds_the_share(n: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, n))
+    one, other = wilson(count, n), wilson(n - count, n)
+    assert 0 <= one.low <= one.value + 1e-12
+    assert one.value - 1e-12 <= one.high <= 1
+    assert one.low + other.high == pytest.approx(1)
 
 
 def test_binomial_by_hand() -> None:
@@ -116,7 +154,7 @@ def test_unpaired_samples_that_say_nothing_are_errors() -> None:
     with pytest.raises(ValueError, match="at least one column"):
         bootstrap_unpaired(gap, seed=0)
     with pytest.raises(ValueError, match="the statistic is nan on the 2 items"):
-        bootstrap_unpaired(ratio, [1.0], [0.0], seed=0)
+        bootstrap_unpaired(ratio_of_sums, [1.0], [0.0], seed=0)
     # All five items are in 5!/5^5 = 4 % of resamples.
     with pytest.raises(ValueError, match="undefined on most resamples of the 5 items"):
         bootstrap_unpaired(lambda x: math.nan if len(np.unique(x)) < 5 else 1.0, [1.0, 2.0, 3.0, 4.0, 5.0], seed=0)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -152,7 +152,6 @@ def test_turns_that_the_template_refuses(tokenizer: PreTrainedTokenizerFast, tur
 exchanges = st.lists(st.builds(Turn, st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=4)
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(Turn, st.just("system"), texts), max_size=1), texts, exchanges, st.just("") | texts)
 def test_a_conversation_has_one_bos(system: list[Turn], text: str, rest: list[Turn], answer: str) -> None:
     for tokenizer in (TOKENIZER, PLAIN, WITHOUT_SYSTEM):

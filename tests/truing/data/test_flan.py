@@ -128,7 +128,6 @@ def test_exemplars_by_hand() -> None:
 
 
 @given(st.integers(1, 9), st.integers(1, 16), st.integers(0, 2**31))
-@settings(deadline=None)
 def test_exemplars_are_others_of_the_same_task_with_their_answers(count: int, k: int, seed: int) -> None:
     answers = {f"{name}{n}?": ("no", "yes")[n % 2] for name in "ab" for n in range(count)}
     tasks = [task(count, "{q}", name=name) for name in "ab"]
@@ -216,7 +215,7 @@ def mixed(folder: Path, held_out: tuple[str, ...], **more: Any) -> tuple[Mixture
 held_out_clusters = st.lists(st.sampled_from(CLUSTERS[:-1]), max_size=3, unique=True).map(tuple)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(held_out_clusters)
 def test_a_held_out_cluster_and_its_neighbours_are_never_trained_on(folder: Path, held_out: tuple[str, ...]) -> None:
     chosen, found = mixed(folder, held_out, few_shot=FewShot(exemplars=3, share=1.0))

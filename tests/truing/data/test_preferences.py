@@ -146,7 +146,7 @@ def test_a_swap_takes_the_marks_with_it(pair: MarkedPair) -> None:
     assert swapped.pair == pair.pair.swap()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(prompt=texts, a=texts, b=texts, human=marks)
 def test_an_id_depends_on_neither_order_nor_mark(prompt: str, a: str, b: str, human: str) -> None:
     assume(a.strip() != b.strip())

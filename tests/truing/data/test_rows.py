@@ -70,7 +70,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 tables = st.lists(st.dictionaries(texts, texts | st.integers() | st.lists(texts, max_size=2), max_size=3), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=tables, block=st.integers(1, 9), indent=st.sampled_from([None, 2]), ascii_only=st.booleans())
 def test_an_array_is_read_wherever_its_blocks_are_cut(
     table: list[dict[str, object]], block: int, indent: int | None, ascii_only: bool

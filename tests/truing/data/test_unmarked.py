@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.shared import shared_data
@@ -109,7 +109,6 @@ def test_the_row_comes_with_its_pair(tmp_path: Path) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 
-@settings(deadline=None)
 @given(texts, texts, texts)
 def test_a_pair_and_its_swap_are_one(prompt: str, first: str, second: str) -> None:
     rows = [{"prompt": prompt, "first": a, "second": b} for a, b in ((first, second), (second, first))]
@@ -246,7 +245,6 @@ OTHER = {"1": "2", "2": "1", "0": "0"}
 prompts, verdicts = st.text("ab?", min_size=1, max_size=4), st.sampled_from(["1", "2", "0"])
 
 
-@settings(deadline=None)
 @given(prompts, verdicts, verdicts)
 def test_swapping_the_files_responses_with_their_verdicts_changes_nothing(prompt: str, one: str, two: str) -> None:
     rows = [
@@ -265,7 +263,6 @@ def test_swapping_the_files_responses_with_their_verdicts_changes_nothing(prompt
     assert by_file == [{"1": "A", "2": "B", "0": None}[verdict] for verdict in (one, two)]
 
 
-@settings(deadline=None)
 @given(prompts, verdicts)
 def test_a_single_verdict_stays_with_the_order_that_was_asked(prompt: str, one: str) -> None:
     rows = [

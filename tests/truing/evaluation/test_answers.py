@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.shared import shared_data
@@ -68,7 +68,6 @@ def test_gold_values() -> None:
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(0, 3))
-@settings(deadline=None)
 def test_a_number_is_read_back_however_it_is_written(number: int, decimals: int) -> None:
     for text in (f"{number}", f"{number:,}", f"{number:,.{decimals}f}.", f"the answer is ${number:,}"):
         assert final_value(text) == number

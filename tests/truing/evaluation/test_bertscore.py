@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -49,7 +49,6 @@ def test_a_token_of_weight_0_can_be_matched() -> None:
 
 
 @given(tokens, tokens)
-@settings(deadline=None)
 def test_swapping_the_texts_swaps_precision_and_recall(a: FloatArray, b: FloatArray) -> None:
     there, back = greedy_match(a, b), greedy_match(b, a)
     assert there.precision == pytest.approx(back.recall)
@@ -57,7 +56,6 @@ def test_swapping_the_texts_swaps_precision_and_recall(a: FloatArray, b: FloatAr
 
 
 @given(tokens, st.floats(0.1, 10), st.randoms())
-@settings(deadline=None)
 def test_a_text_matches_itself_in_any_order_and_length_of_vectors(a: FloatArray, scale: float, rng) -> None:
     a = a + np.array([11.0, 0.0, 0.0])  # no vector of zeros
     shuffled = list(a * scale)

@@ -4,7 +4,7 @@ import random
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from truing.evaluation.compression import compression_ratio
@@ -28,7 +28,6 @@ def test_bytes_are_counted_not_characters() -> None:
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6).filter(any), st.randoms())
-@settings(deadline=None)
 def test_order_of_outputs_does_not_matter(outputs: list[str], rng: random.Random) -> None:
     shuffled = outputs[:]
     rng.shuffle(shuffled)

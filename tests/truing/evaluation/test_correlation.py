@@ -47,7 +47,7 @@ def test_what_is_constant() -> None:
 
 @pytest.mark.parametrize("coefficient", COEFFICIENTS)
 @given(scores)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_symmetric_and_mirrored(coefficient: Coefficient, pairs: list[tuple[int, int]]) -> None:
     x, y = (np.array([pair[i] for pair in pairs], dtype=np.float64) for i in (0, 1))
     found = correlation(x, y, coefficient)

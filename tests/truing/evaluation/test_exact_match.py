@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from truing.evaluation.exact_match import exact_match, exact_match_raw, normalised
@@ -31,7 +31,6 @@ def test_a_match_is_raw_or_normalised() -> None:
 
 
 @given(st.text(max_size=30))
-@settings(deadline=None)
 def test_normalising_twice_changes_nothing_and_a_text_matches_itself(text: str) -> None:
     assert exact_match(text, [text])
     assert exact_match_raw(text, [text])

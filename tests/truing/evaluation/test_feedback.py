@@ -43,7 +43,7 @@ def test_controls_that_were_not_asked_or_failed() -> None:
 
 
 @given(answers, st.data())
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_counts_add_up_and_roles_mirror(refined: list[float | None], data: st.DataObject) -> None:
     control = data.draw(st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=len(refined), max_size=len(refined)))
     if all(p is None for p in refined) or all(p is None for p in control):

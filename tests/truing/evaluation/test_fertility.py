@@ -98,7 +98,7 @@ def test_premium_by_hand() -> None:
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=5).filter(lambda texts: any(map(str.strip, texts))))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_language_against_itself_is_at_parity(texts: list[str]) -> None:
     assert premium([(text, text) for text in texts], len, seed=0).ratio.value == 1.0
 

@@ -49,7 +49,7 @@ def test_items_without_a_score_are_counted_and_in_no_figure() -> None:
 
 
 @given(scores, scores)
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 def test_swapping_the_splits_mirrors_the_gap(a: list[float], b: list[float]) -> None:
     there, back = generalisation(SplitScores(a, b)), generalisation(SplitScores(b, a))
     assert there.gap.value == pytest.approx(-back.gap.value, abs=1e-9)

@@ -53,7 +53,7 @@ def test_policies_that_never_met_are_compared_through_others() -> None:
     st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=6, max_size=6),
     st.permutations(["a", "b", "c", "d"]),
 )
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_expected_wins_are_the_wins(scores: list[float], names: list[str]) -> None:
     # The score equations of the likelihood. One tie of each pair keeps every rating finite.
     pairs = list(combinations(names, 2))

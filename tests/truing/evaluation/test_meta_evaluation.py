@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.truing.evaluation.recorded import experts, judged, rows
-from truing.evaluation.geval import legacy_score, mean_of_samples, parse_score
+from truing.algorithms.scores import legacy_score
+from truing.evaluation.geval import mean_of_samples, parse_score
 from truing.evaluation.meta_evaluation import Level, meta_evaluation, score_table
 
 FloatArray = NDArray[np.float64]

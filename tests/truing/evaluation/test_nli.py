@@ -4,7 +4,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors import vector
@@ -44,7 +44,6 @@ def test_contradiction_is_diverse_and_the_released_value_says_the_opposite() -> 
 
 
 @given(st.permutations(range(3)), st.integers(2, 4), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_the_order_of_labels_is_read_from_the_model(order: list[int], n: int, seed: int) -> None:
     rows = np.random.default_rng(seed).dirichlet([1, 1, 1], size=n * (n - 1))
     renamed = {str(new): MNLI[old].title() for new, old in enumerate(order)}
@@ -53,7 +52,6 @@ def test_the_order_of_labels_is_read_from_the_model(order: list[int], n: int, se
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_it_is_the_mean_over_unordered_pairs(n: int, seed: int) -> None:
     rows = np.random.default_rng(seed).dirichlet([1, 1, 1], size=n * (n - 1))
     signed = [float(row.max()) * (1, 0, -1)[int(row.argmax())] for row in rows]

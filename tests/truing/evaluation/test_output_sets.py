@@ -3,7 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors import vector
@@ -29,7 +29,6 @@ def test_the_pooled_set_reproduces_the_released_code(metric, name: str) -> None:
 
 
 @given(st.lists(st.lists(st.integers(), max_size=4), max_size=5), st.data())
-@settings(deadline=None)
 def test_a_pooled_sample_is_drawn_without_replacement(outputs: list[list[int]], data: st.DataObject) -> None:
     everything = pooled(outputs)
     assert everything == [output for some in outputs for output in some]

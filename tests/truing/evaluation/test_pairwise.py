@@ -64,7 +64,7 @@ def test_all_ties_are_half_a_win() -> None:
 
 
 @given(played)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_naming_the_pair_the_other_way_mirrors_the_counts(games: list[Games]) -> None:
     if all(None in pair for pair in games):
         return
@@ -104,7 +104,7 @@ def test_a_judge_that_always_ties_or_says_nothing_has_no_position() -> None:
 
 
 @given(played)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_a_mirrored_judge_has_the_opposite_bias(games: list[Games]) -> None:
     found = position_bias(games, seed=0)
     mirrored = position_bias([(MIRROR[a], MIRROR[b]) for a, b in games], seed=0)

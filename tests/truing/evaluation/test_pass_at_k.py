@@ -1,7 +1,7 @@
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors import vector
@@ -15,7 +15,6 @@ def test_pass_at_k_reproduces_the_vector() -> None:
 
 
 @given(st.integers(1, 8), st.data())
-@settings(deadline=None)
 def test_pass_at_k_is_the_share_of_subsets_that_hold_a_passed_sample(samples: int, data: st.DataObject) -> None:
     passed, k = data.draw(st.integers(0, samples)), data.draw(st.integers(1, samples))
     subsets = list(combinations(range(samples), k))

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors import vector
@@ -71,7 +71,6 @@ def test_what_is_no_number_is_missing_and_never_an_answer() -> None:
 
 
 @given(st.lists(finite, min_size=1, max_size=6))
-@settings(deadline=None)
 def test_probabilities_sum_to_one_and_keep_the_order(loglikelihoods: list[float]) -> None:
     found = probabilities(loglikelihoods)
     assert math.fsum(found) == pytest.approx(1)

@@ -1,33 +1,8 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from truing.evaluation.rates import harmless_rate, violation_rate, wilson
-
-
-def test_wilson_by_hand() -> None:
-    # 8 of 10, z = 1.959964, z^2 = 3.841459: centre (.8 + z^2/20) / (1 + z^2/10) = .71672; half-width
-    # z sqrt(.16/10 + z^2/400) / (1 + z^2/10) = .22659.
-    interval = wilson(8, 10)
-    assert (interval.value, interval.n) == (0.8, 10)
-    assert (interval.low, interval.high) == pytest.approx((0.49016, 0.94332), abs=1e-4)
-    # 0 of n: [0, z^2 / (n + z^2)].
-    assert (wilson(0, 10).low, wilson(0, 10).high) == pytest.approx((0, 3.841459 / 13.841459), abs=1e-6)
-    with pytest.raises(ValueError, match="0 of 0 is no share"):
-        wilson(0, 0)
-    with pytest.raises(ValueError, match="3 of 2"):
-        wilson(3, 2)
-
-
-@given(st.integers(1, 200), st.data())
-def test_wilson_mirrors_and_holds_the_share(n: int, data: st.DataObject) -> None:
-    count = data.draw(st.integers(0, n))
-    one, other = wilson(count, n), wilson(n - count, n)
-    assert 0 <= one.low <= one.value + 1e-12
-    assert one.value - 1e-12 <= one.high <= 1
-    assert one.low + other.high == pytest.approx(1)
+from truing.evaluation.rates import harmless_rate, violation_rate
 
 
 def test_harmless_rate() -> None:

@@ -1,13 +1,13 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rouge import Rouge as PypiRouge
 from rouge_score.rouge_scorer import RougeScorer
 
 from tests.vectors import vector
-from truing.evaluation.text_overlap import Overlap, Rouge, rouge, rouge_l, rouge_pypi, unicode_words
+from truing.evaluation.text_overlap import Overlap, Rouge, rouge, rouge_pypi, unicode_words
 
 texts = st.text(alphabet="aab cd.\n", max_size=30)
 
@@ -15,6 +15,12 @@ texts = st.text(alphabet="aab cd.\n", max_size=30)
 def triple(overlap: Overlap | None) -> list[float]:
     assert overlap is not None
     return [overlap.precision, overlap.recall, overlap.f]
+
+
+def rouge_l(answer: str, references: list[str]) -> float:
+    found = rouge(answer, references, stemmer=True).rouge_l
+    assert found is not None
+    return found.f
 
 
 def test_the_longest_common_subsequence_by_hand() -> None:
@@ -50,11 +56,6 @@ def test_nothing_in_common_is_0_and_an_empty_answer_too() -> None:
     assert rouge_l("...", ["c d"]) == 0.0
 
 
-def test_no_reference_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one reference"):
-        rouge_l("a", [])
-
-
 # --- rouge-score -----------------------------------------------------------------------------------
 
 
@@ -72,7 +73,6 @@ def test_rouge_reproduces_the_package() -> None:
 
 
 @given(texts, texts, st.booleans())
-@settings(deadline=None)
 def test_rouge_is_rouge_score_wherever_that_is_defined(answer: str, reference: str, stemmer: bool) -> None:
     types = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
     theirs = RougeScorer(types, use_stemmer=stemmer).score(reference, answer)
@@ -125,7 +125,6 @@ def test_an_empty_answer_is_0_and_a_reference_without_words_undefined() -> None:
 
 def test_chinese_has_no_english_words_and_needs_other_ones() -> None:
     assert rouge("今天下雨", ["今天下雨"]) == Rouge(None, None, None, None)
-    assert rouge_l("今天下雨", ["今天下雨"]) == 0.0
     # Characters: 3 of 4; pairs 今天 天下 shared, 2 of 3.
     found = rouge("今天下雪", ["今天下雨"], tokenize=unicode_words)
     assert triple(found.rouge_1) == triple(found.rouge_l) == pytest.approx([0.75] * 3)
@@ -154,7 +153,6 @@ def test_two_texts_of_100_000_characters() -> None:
     assert len(reference) > 100_000
     found = rouge(answer, [reference])
     assert triple(found.rouge_1) == triple(found.rouge_l) == triple(found.rouge_lsum) == pytest.approx([1, 0.5, 2 / 3])
-    assert rouge_l(answer, [reference]) == pytest.approx(2 / 3)
     # Of several lines, the union of common subsequences is too much work, and is not computed.
     assert rouge(answer, [reference.replace("w0007 ", "w0007\n")]).rouge_lsum is None
 
@@ -180,7 +178,6 @@ def test_rouge_pypi_reproduces_the_package() -> None:
 
 
 @given(texts, texts)
-@settings(deadline=None)
 def test_rouge_pypi_is_the_package_or_undefined(answer: str, reference: str) -> None:
     found = rouge_pypi(answer, [reference])
     if not answer.replace(".", "").split() or not reference.replace(".", "").split():

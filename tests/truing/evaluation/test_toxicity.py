@@ -57,7 +57,7 @@ def test_what_has_no_score_is_counted() -> None:
 
 
 @given(scores, st.integers(1, 2))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_maximum_is_that_of_all_subsets(some: list[list[float]], k: int) -> None:
     found = toxicity(some, k, seed=0).expected_maximum
     assert found is not None

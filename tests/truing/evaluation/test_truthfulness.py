@@ -3,7 +3,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.shared import shared_data
@@ -39,7 +39,6 @@ def test_long_answers_do_not_underflow() -> None:
 
 
 @given(answers, answers)
-@settings(deadline=None)
 def test_swapping_true_and_false_turns_mc2_round(true: tuple[float, ...], false: tuple[float, ...]) -> None:
     assert mc2(Question(true[0], true, false)) + mc2(Question(false[0], false, true)) == pytest.approx(1)
 
@@ -64,13 +63,13 @@ def test_questions_without_log_probabilities_are_missing() -> None:
 
 def test_shares_of_labels_by_hand() -> None:
     # Truthful 2 of 3 said; informative 2 of 4; both 1 of 3, as the third answer has no label of truth.
-    found = truthfulness([True, True, Unparsable("?"), False], [True, False, True, False], seed=0)
+    found = truthfulness([True, True, Unparsable("?"), False], [True, False, True, False])
     shares = [part.share for part in (found.truthful, found.informative, found.both)]
     assert [(share.value, share.n) for share in shares if share] == [(2 / 3, 3), (0.5, 4), (1 / 3, 3)]
     assert (found.truthful.unparsable, found.informative.unparsable, found.both.unparsable) == (1, 0, 1)
-    assert truthfulness([Failed("lost"), None], [True, False], seed=0).both.share is None
+    assert truthfulness([Failed("lost"), None], [True, False]).both.share is None
     with pytest.raises(ValueError, match="1 labels of truth, 0 of information"):
-        truthfulness([True], [], seed=0)
+        truthfulness([True], [])
 
 
 def test_a_judges_probability_is_a_label_strictly_above_a_half() -> None:
@@ -85,6 +84,6 @@ def test_a_model_told_to_decline_is_truthful_and_not_informative() -> None:
         rows = [json.loads(line) for line in file]
     for prompt, counts in (("QA prompt", [49, 98, 48]), ("QA + instruction", [93, 23, 16])):
         some = [row for row in rows if (row["model"], row["prompt_type"]) == ("ppo-noptx-6b", prompt)]
-        found = truthfulness([labelled(row["true"]) for row in some], [labelled(row["info"]) for row in some], seed=0)
+        found = truthfulness([labelled(row["true"]) for row in some], [labelled(row["info"]) for row in some])
         shares = [part.share for part in (found.truthful, found.informative, found.both)]
         assert [round(100 * share.value) for share in shares if share and share.n == 100] == counts

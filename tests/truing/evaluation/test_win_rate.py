@@ -36,7 +36,7 @@ def test_small_case_by_hand() -> None:
 
 
 @given(preferences)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_swapping_the_models_mirrors_the_figures(sampled: list[float | None]) -> None:
     model = win_rate(sampled)
     baseline = win_rate([None if p is None else 1 - p for p in sampled])
@@ -46,7 +46,7 @@ def test_swapping_the_models_mirrors_the_figures(sampled: list[float | None]) ->
 
 
 @given(preferences)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_every_comparison_is_counted_once(sampled: list[float | None]) -> None:
     figures = win_rate(sampled)
     assert figures.n_wins + figures.n_wins_base + figures.n_draws == figures.n_total

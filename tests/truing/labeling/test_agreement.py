@@ -12,14 +12,14 @@ from truing.labeling.judged import Judged
 
 
 @given(pairs)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_naming_the_pairs_the_other_way_round_changes_no_figure_but_ties(sample: list[Judged]) -> None:
     sample = [pair for pair in sample if not pair.tied] or [judged()]
     assert trust_report([pair.swap() for pair in sample], seed=0) == trust_report(sample, seed=0)
 
 
 @given(pairs)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_swapping_twice_gives_the_pair_back(sample: list[Judged]) -> None:
     for pair in sample:
         there = pair.swap()

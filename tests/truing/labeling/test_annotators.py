@@ -101,7 +101,7 @@ def test_human_votes_of_pandalm_against_an_explicit_count() -> None:
 
 
 @given(tables)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_alpha_is_one_minus_observed_over_expected_disagreement(votes: Table) -> None:
     # From the definition: ordered pairs of votes within an item, weighted 1 / (m_u - 1), against all pairs of votes.
     shared = [[vote for vote in row if vote is not None] for row in votes]
@@ -116,7 +116,7 @@ def test_alpha_is_one_minus_observed_over_expected_disagreement(votes: Table) ->
 
 
 @given(tables)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_the_order_of_items_and_the_names_of_categories_change_no_value(votes: Table) -> None:
     names = {0: "tie", 1: "b", 2: "a", None: None}
     found = annotator_agreement(votes, seed=0)

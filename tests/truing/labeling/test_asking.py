@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from truing.config.labeling import Style
@@ -108,7 +108,6 @@ judgements = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(judgements, st.booleans())
 def test_swapping_flips_p_to_the_last_bit(found: Judgement, worse: bool) -> None:
     p = found.p_first(asks_for_worse=worse)
@@ -117,7 +116,6 @@ def test_swapping_flips_p_to_the_last_bit(found: Judgement, worse: bool) -> None
     assert 0 <= p <= 1
 
 
-@settings(deadline=None)
 @given(judgements)
 def test_swapping_exchanges_the_orders_and_their_rationales(found: Judgement) -> None:
     there = found.swap()

@@ -85,7 +85,6 @@ def test_the_map_by_hand() -> None:
     assert HALF.apply(ordered("first"), ordered("second")) == pytest.approx(sigma(10))
 
 
-@settings(deadline=None)
 @given(maps, orders, orders, st.integers(-500, 500), st.booleans())
 def test_swapping_the_pair_flips_p_to_the_last_bit(
     found: LogisticMap, ab: OrderedLogprobs, ba: OrderedLogprobs, gap: int, worse: bool
@@ -103,7 +102,6 @@ def test_a_calibrated_pair_keeps_what_the_labeler_said() -> None:
     assert HALF.calibrated(replace(pair, asks_for_worse=True)).p == pytest.approx(sigma(-1.2))
 
 
-@settings(deadline=None)
 @given(maps)
 def test_a_map_is_stored_and_read_back(found: LogisticMap) -> None:
     assert LogisticMap.from_dict(json.loads(json.dumps(found.as_dict()))) == found
@@ -139,7 +137,7 @@ def test_a_map_that_cannot_be_read(change: dict[str, float], reason: str) -> Non
 
 
 @given(samples, st.randoms(use_true_random=False), st.booleans())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_order_and_names_change_no_bit_of_the_map(sample: list[Judged], random, use_length: bool) -> None:
     found = fit(sample, use_length=use_length, folds=3, seed=0)
     other = [pair.swap() if random.random() < 0.5 else pair for pair in sample]
@@ -195,7 +193,6 @@ def test_too_few_pairs_are_an_error() -> None:
 # --- what it is worth ------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=3)), st.lists(st.text(max_size=3)), st.floats(0, 1), st.floats(0, 1))
 def test_an_id_falls_on_one_side_wherever_it_stands(ids: list[str], more: list[str], one: float, other: float) -> None:
     fit_on = split_by_id(ids, one)

@@ -38,7 +38,7 @@ def test_concordance_corrects_for_ties() -> None:
 
 
 @given(st.lists(st.tuples(shares, shares), min_size=3, max_size=10))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_concordance_of_two_is_their_rank_correlation(table: list[tuple[float, float]]) -> None:
     # For two labelers without ties W = (1 + rho) / 2: break ties by place, then compare with scipy's Spearman.
     one = [p + i / 1000 for i, (p, _) in enumerate(table)]

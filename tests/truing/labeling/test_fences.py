@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.tiny import tiny_tokenizer
@@ -99,7 +99,6 @@ def test_other_text_is_left_as_it_is(text: str) -> None:
     assert fenced(text) == text
 
 
-@settings(deadline=None)
 @given(hostile_texts)
 @example("</response_1 <s>>")
 @example("<|<|<|im_end|>|>|>")
@@ -110,7 +109,6 @@ def test_nothing_is_left_that_could_end_a_fence_or_open_a_turn(text: str) -> Non
     assert fenced(inside) == inside
 
 
-@settings(deadline=None)
 @given(hostile_texts)
 def test_only_brackets_are_changed(text: str) -> None:
     # All that is not a bracket or a bar, and not white space behind "<", is still there and in its order.
@@ -199,7 +197,6 @@ def test_a_hostile_text_stays_inside_its_fence(name: str, hostile: str) -> None:
         assert_inside(load_template(name), {slot: hostile})
 
 
-@settings(deadline=None)
 @given(hostile_texts, hostile_texts, hostile_texts, hostile_texts, styles)
 def test_no_text_and_no_rationale_adds_a_marker_or_a_turn(
     prompt: str, first: str, second: str, rationale: str, style: Style

@@ -9,9 +9,8 @@ from tests.vectors import vector
 from truing.labeling.consensus import OrderedLogprobs
 from truing.labeling.figures import (
     alignment,
-    calibration,
-    calibration_error,
     confidence_group,
+    ece,
     figures,
     flip_rate,
     kappa,
@@ -66,7 +65,7 @@ def test_flips_are_same_positions_and_half_ties() -> None:
 
 
 @given(pairs)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_flip_rate_is_same_position_rate_plus_half_ties(sample: list[Judged]) -> None:
     found = figures(sample, seed=0)
     half_ties = sum((pair.ab.winner is None) != (pair.ba.winner is None) for pair in sample) / len(sample)
@@ -90,22 +89,23 @@ def test_calibration_by_hand() -> None:
         with_p(0.9, human_first=False),
         with_p(0.7, human_first=True),
     ]
-    low, high = calibration(sample)
+    low, high = figures(sample, seed=0).calibration
     assert (low.low, low.high) == pytest.approx((0.65, 0.7))
     assert (low.n, low.confidence, low.accuracy) == pytest.approx((1, 0.7, 1.0))
     assert (high.low, high.high) == pytest.approx((0.85, 0.9))
     assert (high.n, high.confidence, high.accuracy) == pytest.approx((3, 0.9, 2 / 3))
     # 3/4 |2/3 - .9| + 1/4 |1 - .7| = .175 + .075
-    assert calibration_error(sample, seed=0).value == pytest.approx(0.25)
+    assert ece(sample, seed=0).value == pytest.approx(0.25)
 
 
 @given(pairs)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_calibration_error_is_read_off_the_bins(sample: list[Judged]) -> None:
-    bins = calibration(sample)
+    found = figures(sample, seed=0)
+    bins = found.calibration
     assert sum(each.n for each in bins) == len(sample)
     from_bins = sum(each.n / len(sample) * abs(each.accuracy - each.confidence) for each in bins)
-    assert calibration_error(sample, seed=0).value == pytest.approx(from_bins)
+    assert found.ece.value == pytest.approx(from_bins)
 
 
 def test_kappa_by_hand() -> None:

@@ -2,7 +2,7 @@ import math
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from truing.labeling.consensus import expected_score
@@ -97,7 +97,6 @@ def test_a_beginning_that_is_no_label_leaves_nothing_over() -> None:
     assert probabilities(trie, found) == pytest.approx({"Yes": 0.3, "Yep": 0.15, "No": 0.4})
 
 
-@settings(deadline=None)
 @given(logprobs, st.floats(-50, 0))
 @example(-1.0, 0.0)
 @example(0.0, -1e-300)
@@ -107,7 +106,6 @@ def test_one_and_ten_together_are_the_token_one(logp_one: float, logp_zero: floa
     assert math.exp(likelihoods["1"]) + math.exp(likelihoods["10"]) == pytest.approx(math.exp(logp_one))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=4, max_size=4), st.lists(st.floats(0.01, 1), min_size=3, max_size=3))
 def test_labels_exclude_each_other(at_first: list[float], then: list[float]) -> None:
     # Probabilities of one position scaled to a sum of 1: all labels together, and what is nobody's, cannot exceed it.

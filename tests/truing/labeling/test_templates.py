@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from truing.errors import ConfigError
@@ -144,7 +144,6 @@ def test_texts_are_filled_in_and_criteria_named() -> None:
 # --- versions and files ----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(COMPARE)), st.characters(codec="utf-8"))
 def test_any_character_makes_another_version(at: int, character: str) -> None:
     shorter = COMPARE[:at] + COMPARE[at + 1 :]

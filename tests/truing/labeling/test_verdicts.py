@@ -2,17 +2,15 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from truing.labeling.consensus import preference_from_orders
 from truing.labeling.verdicts import (
     Verdict,
-    geval_score,
     incorporated_reply,
     is_switched,
     label_reply,
-    legacy_geval_score,
     ordered,
     pairwise_verdict,
     preference_from_logprobs,
@@ -107,34 +105,6 @@ def test_a_judge_may_repeat_the_words_before_the_label(reply: str, label: str | 
 @pytest.mark.parametrize(
     ("reply", "score"),
     [
-        ("4", 4.0),
-        (" 3.5", 3.5),
-        ("5\nbecause", 5.0),
-        ("2/5", 2.0),
-        ("4.", 4.0),
-        ("6", None),
-        (".5", None),
-        ("0", None),
-        ("4..5", None),
-        ("...", None),
-        ("Score: 4", None),
-        ("  3", None),
-        ("", None),
-    ],
-)
-def test_a_geval_score_has_a_range(reply: str, score: float | None) -> None:
-    assert geval_score(reply) == (Unparsable(reply) if score is None else score)
-
-
-def test_the_range_may_be_another_and_the_legacy_parser_has_none() -> None:
-    assert [read(geval_score(reply, top=3)) for reply in ("3", "4")] == [3.0, None]
-    assert [read(rating("[[5]]", top=top)) for top in (4, 5)] == [None, 5.0]
-    assert [legacy_geval_score(reply) for reply in ("7", "no", "4..5")] == [7.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize(
-    ("reply", "score"),
-    [
         ("It is short. Rating: [[7]]", 7.0),
         ("[[8.5]]", 8.5),
         ("[6] of 10", 6.0),
@@ -153,6 +123,10 @@ def test_the_range_may_be_another_and_the_legacy_parser_has_none() -> None:
 )
 def test_a_rating_stands_in_brackets_once(reply: str, score: float | None) -> None:
     assert rating(reply) == (Unparsable(reply) if score is None else score)
+
+
+def test_the_range_of_ratings_may_be_another() -> None:
+    assert [read(rating("[[5]]", top=top)) for top in (4, 5)] == [None, 5.0]
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------
@@ -187,7 +161,6 @@ def test_alpacaeval_preference_by_hand() -> None:
     assert json.loads(found.raw) == {"The": -0.5, "A": -math.inf}
 
 
-@settings(deadline=None)
 @given(st.floats(-30, 0), st.floats(-30, 0))
 def test_switched_outputs_give_the_other_side_of_the_preference(one: float, two: float) -> None:
     p, switched = (preference_from_logprobs(each) for each in ({"m": one, "M": two}, {"m": two, "M": one}))
@@ -286,15 +259,12 @@ PIECES = [
 PIECES += ["'model'", "'model_1'", "'rank'", ",", " ", "\n", "Yes", "9" * 400, "\x00", "é"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text())
 def test_no_reply_is_too_odd_to_be_read_or_refused(reply: str) -> None:
-    label, score, number = label_reply(reply, TEN), geval_score(reply), rating(reply)
+    label, number = label_reply(reply, TEN), rating(reply)
     assert label == Unparsable(reply) or label in TEN
-    assert score == Unparsable(reply) or (isinstance(score, float) and 1 <= score <= 5)
     assert number == Unparsable(reply) or (isinstance(number, float) and 1 <= number <= 10)
     assert pairwise_verdict(reply) in (Unparsable(reply), "first", "second", "tie")
     assert ranking(reply) in (Unparsable(reply), 1, 2)
     found = incorporated_reply(reply)
     assert found == Unparsable(reply) or (isinstance(found, tuple) and set(found) <= {True, False})
-    assert legacy_geval_score(reply) >= 0
