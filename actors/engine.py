@@ -1,7 +1,9 @@
 """The vLLM engine, as both the rollout and the labeler use it. vLLM is imported here alone, when an engine starts."""
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,17 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
 
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """What a model says of a given continuation: ln P of its tokens together, in nats at temperature 1.
+
+    `greedy`: no other token has a higher probability at any of its places.
+    """
+
+    logprob: float
+    greedy: bool
+
+
 def engine_environment(settings: EngineSettings) -> dict[str, str]:
     """Variables that must be set before the process of an engine starts."""
     common = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false"}
@@ -35,7 +48,9 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
     # One process with all its threads: worker processes of its own and thread binding cost up to half the speed on a
     # few cores.
     alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    return common | alone | cpu_threads(settings.cpus) | KEPT_MEMORY
+    # An eager engine compiles one small function of its sampler all the same, which is half of its start.
+    eager = {"TORCHDYNAMO_DISABLE": "1"} if settings.eager else {}
+    return common | alone | eager | cpu_threads(settings.cpus) | KEPT_MEMORY
 
 
 class Engine:
@@ -46,6 +61,8 @@ class Engine:
         os.environ.update(engine_environment(settings))
         from vllm import LLM
 
+        # vLLM collects garbage several times while it loads: all that is imported by now is none.
+        gc.freeze()
         # The CPU build's own block of 128 tokens is longer than most shared prefixes; 32 is the least it takes.
         on_gpu = {"gpu_memory_utilization": settings.gpu_memory_share}
         on_cpu = {"block_size": 32, "kv_cache_memory_bytes": int(settings.cache_gb * 2**30)}
@@ -154,6 +171,32 @@ class Engine:
         positions = (output.prompt_logprobs or [])[len(prompt) :]
         return [position[token].logprob for position, token in zip(positions, response, strict=True) if position]
 
+    def continuations(self, asked: Sequence[tuple[list[int], list[int]]]) -> list[Continued]:
+        """ln P(continuation | context) of many (context, continuation), in order; one token at least of each.
+
+        Context and continuation together leave one place of the engine's context free. A context that several
+        continuations share is computed once, and the LM head reads little of it.
+        """
+        found = self._continuations(asked, from_cache=True)
+        # What is read from the cache has no log-probs: where it reaches into a continuation, that is asked once more.
+        again = [i for i, one in enumerate(found) if one is None]
+        for i, one in zip(again, self._continuations([asked[i] for i in again], from_cache=False), strict=True):
+            found[i] = one
+        return [one for one in found if one is not None]
+
+    def _continuations(
+        self, asked: Sequence[tuple[list[int], list[int]]], *, from_cache: bool
+    ) -> list[Continued | None]:
+        from vllm import SamplingParams
+
+        if not asked:
+            return []
+        params = SamplingParams(
+            max_tokens=1, temperature=0.0, prompt_logprobs=1, detokenize=False, skip_reading_prefix_cache=not from_cache
+        )
+        outputs = self.run([context + rest for context, rest in asked], [params] * len(asked))
+        return [_continued(output, *pair) for output, pair in zip(outputs, asked, strict=True)]
+
     def open_weights(self) -> None:
         """Before the first of new weights of the same model: layers wait until all that they are made of is there."""
         self._llm.apply_model(_open)
@@ -182,6 +225,18 @@ class Engine:
     def forget(self) -> None:
         """Empty the prefix cache."""
         self._llm.reset_prefix_cache()
+
+
+def _continued(output: "RequestOutput", context: list[int], continuation: list[int]) -> Continued | None:
+    """Nothing where the last token of the context, whose output is the first place, came from the cache."""
+    if (output.num_cached_tokens or 0) >= len(context):
+        return None
+    total, greedy = 0.0, True
+    for position, token in zip((output.prompt_logprobs or [])[len(context) :], continuation, strict=True):
+        assert position is not None
+        total += position[token].logprob
+        greedy = greedy and position[token].logprob >= max(one.logprob for one in position.values())
+    return Continued(total, greedy)
 
 
 def _offered(rank: int) -> int:
