@@ -1,4 +1,4 @@
-"""The command line: `truing pipeline|label|train|evaluate|report|plan|serve CONFIG [key=value ...]`."""
+"""The command line: `truing pipeline|label|train|evaluate|report|plan|serve|harness CONFIG [key=value ...]`."""
 
 import errno
 import os
@@ -6,12 +6,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from truing.config.study import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -71,31 +68,46 @@ def plan(config: Config, overrides: Overrides = None) -> None:
     _start("show_plan", config, overrides, dry_run=False)
 
 
-def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) -> None:
+@app.command()
+def harness(
+    config: Config,
+    tasks: Annotated[str, typer.Option(help="Tasks, groups or tags of lm-eval, parted by commas.", show_default=False)],
+    overrides: Overrides = None,
+    policy: Annotated[
+        str, typer.Option(help="start, policy, rejection, dpo, a model's folder or a Hub name.")
+    ] = "start",
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="Examples before each question; as each task says if absent.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="First items of each task alone, for a trial.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Ask in the model's chat template.")] = False,
+    include: Annotated[str | None, typer.Option(help="Folder of your own tasks.")] = None,
+) -> None:
+    """Run lm-evaluation-harness tasks on a policy through our engines."""
+    names = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    asked = {"tasks": names, "policy": policy, "shots": shots, "limit": limit, "chat": chat, "include": include}
+    _start("run_harness", config, overrides, dry_run=False, **asked)
+
+
+def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool, **asked: object) -> None:
     from truing.config.load import load_study
 
     study = load_study(config, overrides or [])
-    if dry_run:
-        from jobs.plan import show_config
-
-        show_config(study)
-        return
-    from jobs import pipeline as stages
-    from jobs.plan import show_plan
-    from jobs.serve import run_serve
+    from jobs import recorded_study
     from jobs.store import cannot_write
 
-    commands: dict[str, Callable[[Study], None]] = {
-        "run_pipeline": stages.run_pipeline,
-        "run_label": stages.run_label,
-        "run_train": stages.run_train,
-        "run_evaluate": stages.run_evaluate,
-        "run_report": stages.run_report,
-        "run_serve": run_serve,
-        "show_plan": show_plan,
-    }
+    of_records = recorded_study.COMMANDS if recorded_study.asks_no_model(study) else {}
+    if dry_run:
+        if name in of_records:
+            recorded_study.show_config(study)
+        else:
+            from jobs.plan import show_config
+
+            show_config(study)
+        return
+    command = of_records.get(name) or _commands()[name]
     try:
-        commands[name](study)
+        command(study, **asked)
     except KeyboardInterrupt:
         # Here, not in `main`: Typer would turn it into a return value.
         print("truing: stopped; run the same command again to go on from what is stored", file=sys.stderr, flush=True)
@@ -105,6 +117,24 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool) 
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
         raise cannot_write(Path(study.storage) / study.name, error) from None
+
+
+def _commands() -> "dict[str, Callable[..., None]]":
+    from jobs import pipeline as stages
+    from jobs.harness import run_harness
+    from jobs.plan import show_plan
+    from jobs.serve import run_serve
+
+    return {
+        "run_pipeline": stages.run_pipeline,
+        "run_label": stages.run_label,
+        "run_train": stages.run_train,
+        "run_evaluate": stages.run_evaluate,
+        "run_report": stages.run_report,
+        "run_harness": run_harness,
+        "run_serve": run_serve,
+        "show_plan": show_plan,
+    }
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -10,11 +10,12 @@ from jobs.figures import Measured, results
 from jobs.grading import START, Graders, graded, win_rates
 from jobs.models import embedder_folder, fingerprint
 from jobs.progress import headline, print_table
+from jobs.recorded import recorded
 from jobs.sample import complete, requests
 from jobs.store import write_json
 from truing.algorithms.best_of_n import best_index
+from truing.config.evaluation import Evaluate
 from truing.config.policy import FinishedPart
-from truing.config.stages import Evaluate
 from truing.errors import ConfigError
 from truing.records import Row, content_id
 from truing.report.contents import PolicyResult
@@ -27,6 +28,10 @@ def evaluate(context: Context) -> list[PolicyResult]:
     """Draw, score, judge, embed; every answer is stored under the hash of its question, so nothing is done twice."""
     settings = context.study.evaluate
     assert settings is not None
+    if settings.recorded:
+        recorded(settings, context.run.path / "evaluation", context.study.seed)
+    if not settings.policies:
+        return []
     headline("Evaluate: start, best-of-n and trained policy, in and out of distribution")
     if not context.evaluation:
         raise ConfigError(

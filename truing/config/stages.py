@@ -1,4 +1,4 @@
-"""What each stage of a study does: sample, label, agreement, reward model, evaluate. RL is in `truing.config.policy`."""
+"""What each stage of a study does: sample, label, agreement. RL is in `truing.config.policy`."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from truing.config.base import Section
 from truing.config.labeling import Calibration, Style
-from truing.config.roles import Engine, Positive, Scorer, Share
+from truing.config.roles import Engine, Positive, Share
 
 
 class Prompts(Section):
@@ -148,19 +148,3 @@ class Agreement(Section):
     def _path(cls, given: object) -> object:
         """`agreement=FILE` on the command line is one set."""
         return {"sets": [{"path": given}]} if isinstance(given, str) else given
-
-
-class Evaluate(Section):
-    """Start policy, best-of-n and trained policy, in and out of distribution."""
-
-    prompts_per_split: Positive = 16
-    """Prompts of each split (in-distribution: from the held-out prompts)."""
-    completions: Annotated[int, Field(ge=2)] = 4
-    """Completions of one prompt that each policy is judged on: K of the diversity metrics."""
-    best_of: Annotated[int, Field(ge=2)] = 4
-    """n of best-of-n. The start policy draws n·K completions, so that best-of-n has K independent ones too."""
-    sampling: Sampling = Sampling()
-    engine: Engine = Engine()
-    scorer: Scorer = Scorer()
-    embedder: str = "demo"
-    """`demo` (all-MiniLM-L6-v2, prepared by `make`), a local folder or a Hub name for Sentence-BERT."""

@@ -5,11 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from truing.config.base import Section
+from truing.config.evaluation import Evaluate
 from truing.config.labeling import EngineLabeler, Labeler
 from truing.config.policy import Policy, RejectionSampling
 from truing.config.roles import Cluster, Model, Positive
 from truing.config.serving import Serve
-from truing.config.stages import Agreement, Evaluate, Label, Prompts, Sample
+from truing.config.stages import Agreement, Label, Prompts, Sample
 from truing.config.supervised import Wordings
 from truing.config.tracking import Trackers
 from truing.config.training import Dpo, RewardModel, Sft

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from truing.report.recorded_contents import Recorded
+
 Split = Literal["id", "ood_domain", "ood_style"]
 """In distribution, or one of two shifts: prompts of another domain, or written in another style."""
 
@@ -274,6 +276,7 @@ class Contents:
     costs: tuple[tuple[str, float], ...]
     config_yaml: str
     provenance: Mapping[str, str]
+    recorded: tuple[Recorded, ...] = ()
 
 
 def start_policy(results: tuple[PolicyResult, ...]) -> str | None:

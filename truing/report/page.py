@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truing.report import notation, trust_tables
+from truing.report import notation, recorded_findings, recorded_tables, trust_tables
 from truing.report.contents import SPLITS, Contents, Sample, Step, Table, policies, start_policy
 from truing.report.drawing import INK, NEUTRAL, PALETTE, style
 from truing.report.headline import SPLIT_NAMES, cards
@@ -51,6 +51,8 @@ def render(contents: Contents) -> str:
             cards=cards(contents),
             panels=by_section,
             trust_tables=trust_tables,
+            recorded_tables=recorded_tables,
+            recorded_findings=recorded_findings,
             tables=[text_table(table) for table in contents.stages],
             steps=text_table(_steps_table(contents.steps)),
             start=start,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truing.report import figures, trust_figures
+from truing.report import figures, recorded_plots, trust_figures
 from truing.report.contents import LENGTHS, SPLITS, Contents, LabelerTrust, Measured, PolicyResult, Step
 from truing.report.headline import SPLIT_NAMES
 from truing.report.trust_tables import confidences, series
@@ -28,7 +28,8 @@ class Panel:
 
 
 def panels(contents: Contents) -> Mapping[str, list[Panel]]:
-    """The plots by section; those of the i-th set of an agreement study are the section agreement-i."""
+    """The plots by section; those of the i-th set of an agreement study are agreement-i, of the j-th table of
+    the i-th recorded source recorded-i-j."""
     results, steps = contents.results, contents.steps
     found: dict[str, list[Panel]] = {"win": [], "diversity": [], "rl": _steps(steps), "model": _model(contents)}
     if any(result.win_rate for result in results):
@@ -48,6 +49,9 @@ def panels(contents: Contents) -> Mapping[str, list[Panel]]:
     found["labeler"] = trust_panels("labeler", contents.measured) if contents.measured else []
     for i, each in enumerate(contents.agreement):
         found[f"agreement-{i}"] = trust_panels(f"agreement-{i}", each.measured)
+    for i, one in enumerate(contents.recorded):
+        for j, beside in enumerate(recorded_plots.plots(one)):
+            found[f"recorded-{i}-{j}"] = [Panel(f"plot-recorded-{i}-{j}-{k}", *plot) for k, plot in enumerate(beside)]
     return found
 
 
