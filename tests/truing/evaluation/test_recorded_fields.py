@@ -11,8 +11,8 @@ ROW = RecordedRow(
     "f.jsonl, row 1",
     {
         "id": 7, "empty": "", "none": None, "text": "hi", "number": "2.5", "long": "x" * 65, "flag": True,
-        "outputs": {"alpaca-7b": "a", "v1": {"5": {"b": "no"}}, "v1.5": {"b": "c"}, "gone": None}, "expert": [{"c": 1}, {"c": 4}, {}],
-        "a.b": "dotted", "list": ["x", None, "y"], "mixed": ["x", 3],
+        "outputs": {"alpaca-7b": "a", "v1": {"5": {"b": "no"}}, "v1.5": {"b": "c"}, "gone": None},
+        "expert": [{"c": 1}, {"c": 4}, {}], "a.b": "dotted", "list": ["x", None, "y"], "mixed": ["x", 3],
     },
 )  # fmt: skip
 
