@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from actors.critic import Critic
+from actors.intake import WholeModel
 from actors.policy import Policy
 from actors.reference import Reference
 from actors.rollout import Probe, RolloutEngine
@@ -46,6 +47,7 @@ class Writer(RolloutEngine):
         self._texts = QUESTIONS
         self._prompts = {key: prompt_tokens(self._tokenizer, text) for key, text in QUESTIONS.items()}
         self._engine: Any = self
+        self._intake = WholeModel(self._engine)
 
     def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
         yield [draft for draft in drafts if draft.done]
