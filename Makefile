@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 ENGINE ?= cpu
 BIN    := $(VENV)/bin
+# Most of a test of a whole command is waiting for engines to start: two at a time fit two cores and 16 GB.
+TEST_WORKERS ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # PyTorch's CPU builds live on its own index; it is asked only where the configured registry does not have them.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -14,7 +16,7 @@ demo: setup  ## align the demo model end to end and write runs/demo/report.html
 	$(BIN)/truing pipeline configs/demo.yaml
 
 test: setup-dev  ## every test, with the real engine, learner and cluster
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 lint: setup-dev  ## style, types, import layers, budgets
 	$(BIN)/ruff check .
