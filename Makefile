@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV   ?= .venv
 ENGINE ?= cpu
 BIN    := $(VENV)/bin
-# Most of a test of a whole command is waiting for engines to start: two at a time fit two cores and 16 GB.
+# Most of a test of a whole command is waiting for engines to start: two files at a time fit two cores and 24 GB.
 TEST_WORKERS ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # PyTorch's CPU builds live on its own index; it is asked only where the configured registry does not have them.

@@ -1,10 +1,12 @@
-"""How an engine takes the learner's weights: all of them, in place of its own, or adapters beside them."""
+"""How an engine takes the learner's weights: all of them, in place of its own, or adapters beside them.
+
+Either way those of a version come in buckets, between `open` and `close`.
+"""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -14,22 +16,6 @@ from truing.config.roles import Lora
 
 Named = Sequence[tuple[str, Tensor]]
 """Some of the weights, by name."""
-
-
-class Intake(Protocol):
-    """Weights of another version come in buckets, between `open` and `close`."""
-
-    def open(self) -> None:
-        """They are about to come."""
-        ...
-
-    def take(self, weights: Named) -> None:
-        """Some of them."""
-        ...
-
-    def close(self) -> None:
-        """All of them are here: use them."""
-        ...
 
 
 class WholeModel:
