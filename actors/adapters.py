@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from truing.config.roles import Learner as LearnerSettings
+from truing.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER = "default"
+ADAPTER_WIDTHS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM has room for; narrower adapters fit too."""
 
 
 def trainable(model: "PreTrainedModel", settings: LearnerSettings) -> "PreTrainedModel":
@@ -81,3 +84,17 @@ def merged(model: "PreTrainedModel", names: Collection[str] | None = None) -> di
             assert isinstance(module, Linear)
             found[plain] = found[plain] + module.get_delta_weight(ADAPTER).detach()
     return found
+
+
+def offered_width(rank: int) -> int:
+    """The least of vLLM's adapter widths that is wide enough.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    wide = [width for width in ADAPTER_WIDTHS if width >= rank]
+    if not wide:
+        raise ConfigError(
+            f"learner.lora.rank: {rank} is more than an engine's adapters may have ({ADAPTER_WIDTHS[-1]}); give push: merged"
+        )
+    return wide[0]

@@ -2,17 +2,18 @@
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from actors.exporting import watch_engine
+from actors.reloading import close_layers, load, open_layers, repack_tied_head
 from actors.threads import cpu_threads
 from truing.config.roles import Engine as EngineSettings
-from truing.config.roles import Lora, Model
-from truing.errors import ConfigError
+from truing.config.roles import Model
 
 KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
@@ -20,9 +21,6 @@ KEPT_MEMORY = {
     "MALLOC_TOP_PAD_": "67108864",
 }
 """Large allocations are kept instead of being given back to the kernel after each step: half of a CPU engine's time."""
-
-ADAPTER_WIDTHS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks that vLLM has room for; narrower adapters fit too."""
 
 if TYPE_CHECKING:
     from vllm import CompletionOutput, RequestOutput, SamplingParams
@@ -43,11 +41,12 @@ class Continued:
 def engine_environment(settings: EngineSettings) -> dict[str, str]:
     """Variables that must be set before the process of an engine starts."""
     common = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false"}
+    # The actor's process is the engine's: vLLM takes no functions of ours into one of its own, and its load is read here.
+    common["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     if settings.gpus:
         return common
-    # One process with all its threads: worker processes of its own and thread binding cost up to half the speed on a
-    # few cores.
-    alone = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    # All threads: binding them costs up to half the speed on a few cores.
+    alone = {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     # An eager engine compiles one small function of its sampler all the same, which is half of its start.
     eager = {"TORCHDYNAMO_DISABLE": "1"} if settings.eager else {}
     return common | alone | eager | cpu_threads(settings.cpus) | KEPT_MEMORY
@@ -56,8 +55,10 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
 class Engine:
     """Continuous batching over one model, with prefix caching and log-probs of processed logits."""
 
-    def __init__(self, folder: str, model: Model, settings: EngineSettings, adapters: Lora | None = None) -> None:
-        """`adapters`: what the engine is to be able to wear."""
+    def __init__(
+        self, folder: str, model: Model, settings: EngineSettings, options: Callable[[], Mapping[str, Any]] = dict
+    ) -> None:
+        """`options`: what else vLLM is told, by what takes the engine's new weights."""
         os.environ.update(engine_environment(settings))
         from vllm import LLM
 
@@ -67,12 +68,10 @@ class Engine:
         on_gpu = {"gpu_memory_utilization": settings.gpu_memory_share}
         on_cpu = {"block_size": 32, "kv_cache_memory_bytes": int(settings.cache_gb * 2**30)}
         placement: dict[str, Any] = on_gpu if settings.gpus else on_cpu
-        worn = (
-            {} if adapters is None else {"enable_lora": True, "max_loras": 1, "max_lora_rank": _offered(adapters.rank)}
-        )
         self._llm = LLM(
             folder,
             revision=model.revision,
+            load_format="safetensors",  # no pickled weights, of a Hub name either
             dtype=settings.dtype,
             max_model_len=model.context,
             max_num_seqs=settings.max_sequences,
@@ -85,12 +84,13 @@ class Engine:
             disable_log_stats=True,
             seed=0,
             **placement,
-            **worn,
+            **options(),
         )
         self.context = model.context
         self._adapter: LoRARequest | None = None
         self._read = self._cached = 0
         self._warm_up()
+        watch_engine(self._llm)
 
     def _warm_up(self) -> None:
         """The first request compiles kernels: let it be one that nobody waits for."""
@@ -142,17 +142,22 @@ class Engine:
         self, prompts: Sequence[list[int]], tokens: Sequence[Sequence[int]]
     ) -> list[dict[int, float]]:
         """Log-probability, in nats, of each of its `tokens` right after each prompt."""
+        return [logprobs for logprobs, _ in self._next(prompts, tokens)]
+
+    def _next(
+        self, prompts: Sequence[list[int]], tokens: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[dict[int, float], int]]:
+        """The same, with the likeliest token of all."""
         from vllm import SamplingParams
 
         params = [
             SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(wanted), detokenize=False)
             for wanted in tokens
         ]
-        found: list[dict[int, float]] = []
         for output, wanted in zip(self.run(prompts, params), tokens, strict=True):
-            position = (output.outputs[0].logprobs or [{}])[0]
-            found.append({token: position[token].logprob for token in wanted})
-        return found
+            one = output.outputs[0]
+            position = (one.logprobs or [{}])[0]
+            yield {token: position[token].logprob for token in wanted}, one.token_ids[0]
 
     def texts(
         self, prompts: Sequence[list[int]], max_tokens: int, temperature: float, seeds: Sequence[int]
@@ -175,14 +180,30 @@ class Engine:
         """ln P(continuation | context) of many (context, continuation), in order; one token at least of each.
 
         Context and continuation together leave one place of the engine's context free. A context that several
-        continuations share is computed once, and the LM head reads little of it.
+        continuations share is computed once, and the LM head reads little of it; the letters A, B, … are read off together.
         """
-        found = self._continuations(asked, from_cache=True)
-        # What is read from the cache has no log-probs: where it reaches into a continuation, that is asked once more.
-        again = [i for i, one in enumerate(found) if one is None]
-        for i, one in zip(again, self._continuations([asked[i] for i in again], from_cache=False), strict=True):
+        found: list[Continued | None] = [None] * len(asked)
+        letters = [i for i, (_, rest) in enumerate(asked) if len(rest) == 1]
+        for i, one in zip(letters, self._tokens([(asked[i][0], asked[i][1][0]) for i in letters]), strict=True):
             found[i] = one
+        # What is read from the cache has no log-probs: where it reaches into a continuation, that is asked once more.
+        for from_cache in (True, False):
+            left = [i for i, one in enumerate(found) if one is None]
+            some = self._continuations([asked[i] for i in left], from_cache=from_cache)
+            for i, one in zip(left, some, strict=True):
+                found[i] = one
         return [one for one in found if one is not None]
+
+    def _tokens(self, asked: Sequence[tuple[list[int], int]]) -> list[Continued]:
+        """ln P(token | context) of continuations of one token: each context is run once, with all of its tokens."""
+        wanted: dict[tuple[int, ...], dict[int, None]] = {}
+        for context, token in asked:
+            wanted.setdefault(tuple(context), {})[token] = None
+        prompts = [list(context) for context in wanted]
+        found = self._next(prompts, [list(tokens) for tokens in wanted.values()]) if wanted else ()
+        read = dict(zip(wanted, found, strict=True))
+        by_place = [(read[tuple(context)], token) for context, token in asked]
+        return [Continued(logprobs[token], greedy == token) for (logprobs, greedy), token in by_place]
 
     def _continuations(
         self, asked: Sequence[tuple[list[int], list[int]]], *, from_cache: bool
@@ -199,17 +220,21 @@ class Engine:
 
     def open_weights(self) -> None:
         """Before the first of new weights of the same model: layers wait until all that they are made of is there."""
-        self._llm.apply_model(_open)
+        self._llm.apply_model(partial(open_layers, config=self._llm.model_config))
 
     def take_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Some of the new weights."""
-        self._llm.apply_model(partial(_take, weights=weights))
+        self._llm.apply_model(partial(load, weights=weights))
 
     def close_weights(self) -> None:
         """After the last of them: put them to use, and forget what was computed with the old ones."""
-        self._llm.apply_model(partial(_close, config=self._llm.model_config))
-        self._llm.apply_model(_repack_tied_head)
+        self._llm.apply_model(partial(close_layers, config=self._llm.model_config))
+        self._llm.apply_model(repack_tied_head)
         self.forget()
+
+    def worker(self, method: str, *arguments: object) -> Any:
+        """What vLLM's worker answers to a call by name, of plain arguments; an engine has one."""
+        return self._llm.collective_rpc(method, args=arguments)[0]
 
     def wear(self, folder: str) -> None:
         """Answer with the adapters in a folder from now on; keys and values of others are not theirs, and stay unused."""
@@ -237,42 +262,3 @@ def _continued(output: "RequestOutput", context: list[int], continuation: list[i
         total += position[token].logprob
         greedy = greedy and position[token].logprob >= max(one.logprob for one in position.values())
     return Continued(total, greedy)
-
-
-def _offered(rank: int) -> int:
-    """The least of vLLM's adapter widths that is wide enough.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    wide = [width for width in ADAPTER_WIDTHS if width >= rank]
-    if not wide:
-        raise ConfigError(
-            f"learner.lora.rank: {rank} is more than an engine's adapters may have ({ADAPTER_WIDTHS[-1]}); give push: merged"
-        )
-    return wide[0]
-
-
-def _open(model: torch.nn.Module) -> None:
-    from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
-
-    initialize_layerwise_reload(model)
-
-
-def _take(model: torch.nn.Module, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-    model.load_weights(weights)  # pyright: ignore[reportCallIssue] - every model of vLLM has it
-
-
-def _close(model: torch.nn.Module, config: object) -> None:
-    from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
-
-    finalize_layerwise_reload(model, config)
-
-
-def _repack_tied_head(model: torch.nn.Module) -> None:
-    """A tied LM head keeps a packed copy on the CPU, which reloading leaves as it was: tie and pack it again."""
-    head, body = model.get_submodule("lm_head"), model.get_submodule("model")
-    if not model.config.tie_word_embeddings:  # pyright: ignore[reportAttributeAccessIssue]
-        return
-    head.weight = body.get_submodule("embed_tokens").weight
-    head.quant_method.process_weights_after_loading(head)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]

@@ -1,20 +1,28 @@
 """The Ray boundary: groups of actors, calls that do not block, results that need not pass through the driver."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray import ObjectRef
+from ray.exceptions import RayError
 
+from actors.exporting import place
 from actors.host import ASIDE, Host, Interruptible
 from actors.learner import Seat
-from actors.pending import Arriving, Pending, fetch, shares, split_sizes
+from actors.pending import PATIENCE, Arriving, Pending, fetch, shares, split_sizes
+from actors.placement import MEMORY, ROOM, Together, wait_for_room
 
 A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+# Made once: Ray keeps every class that is made remote, for the life of the cluster.
+_HOST: Any = ray.remote(Host)
+_INTERRUPTIBLE: Any = ray.remote(concurrency_groups={ASIDE: 1})(Interruptible)  # pyright: ignore[reportCallIssue] - no overload
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +35,97 @@ class Needs:
     start_deadline: float
     call_deadline: float
     restarts: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    patience: float = ROOM
+    """Seconds in which there must be room."""
+    memory: int = 0
+    """Bytes that are set aside."""
+
+    @property
+    def bundle(self) -> dict[str, float]:
+        """What Ray reserves for one actor, by resource."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus, MEMORY: self.memory, **self.resources}
+        return {name: amount for name, amount in wanted.items() if amount}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The processes of a group: their handles, what each answers when it has loaded, where they were put together."""
+
+    hosts: list[Any]
+    loading: "list[ObjectRef[Any]]"
+    together: Together | None = None
 
 
 class ActorGroup(Generic[A]):
     """Actors of one role. Work is scattered over them or broadcast to them; methods are passed as functions."""
 
-    def __init__(self, role: str, hosts: Sequence[Any], starting: "Sequence[ObjectRef[Any]]", needs: Needs) -> None:
-        self.role, self._hosts, self._starting, self._needs = role, list(hosts), list(starting), needs
+    def __init__(self, role: str, count: int, start: Callable[[int], Started], needs: Needs) -> None:
+        """`start` begins to start so many processes; called again when some are to be replaced."""
+        self.role, self._count, self._start, self._needs = role, count, start, needs
+        self._started = start(count)
+        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
 
+    @property
+    def members(self) -> tuple[object, ...]:
+        """Who is in it: others, when somebody was replaced, has joined or has left."""
+        return tuple(self._hosts)
+
+    @property
+    def _hosts(self) -> list[Any]:
+        return self._started.hosts
+
     @classmethod
     def stateless(cls, role: str, count: int, make: Callable[[], A], needs: Needs) -> "ActorGroup[A]":
         """Begin to start actors that Ray may start again after a death; their unfinished calls are repeated."""
-        hosts = [_start(needs, make) for _ in range(count)]
-        return cls(role, hosts, [host.address.remote() for host in hosts], needs)
+        return cls(role, count, partial(_start_stateless, role, make, needs), needs)
 
     @classmethod
-    def interruptible(cls, role: str, count: int, make: Callable[[], A], needs: Needs) -> "ActorGroup[A]":
-        """Begin to start actors that can be spoken to while they are at work."""
-        host: Any = ray.remote(concurrency_groups={ASIDE: 1})  # pyright: ignore[reportCallIssue] - absent from its overloads
-        hosts = [_start(needs, None, host(Interruptible)) for _ in range(count)]
-        return cls(role, hosts, [host.build.remote(make) for host in hosts], needs)
+    def elastic(cls, role: str, least: int, most: int, make: Callable[[], A], needs: Needs) -> "Elastic[A]":
+        """Begin to start actors that can be spoken to while they are at work, and whose number may change: `least` at first."""
+        return Elastic(role, least, most, partial(_start_interruptible, role, make, needs), needs)
 
     @classmethod
     def ranks(cls, role: str, count: int, make: Callable[[Seat], A], needs: Needs) -> "ActorGroup[A]":
-        """Begin to start a group that meets in collectives. When one rank dies the group is lost."""
-        hosts = [_start(needs, None) for _ in range(count)]
-        address = fetch([hosts[0].address.remote()], f"{role}: start", needs.start_deadline)[0]
-        seats = [Seat(rank, count, address, int(needs.call_deadline)) for rank in range(count)]
-        built = [host.build.remote(partial(make, seat)) for host, seat in zip(hosts, seats, strict=True)]
-        return cls(role, hosts, built, needs)
+        """Begin to start a group that meets in collectives, its ranks near each other. When one dies the group is lost."""
+        return Ranks(role, count, partial(_start_ranks, role, make, needs), needs)
 
     def ready(self) -> "ActorGroup[A]":
         """Wait until every actor has loaded.
 
         Raises:
+            ShortOfResources: it finds no room in time.
             ActorDied: one died while loading, or the start deadline passed.
         """
-        fetch(self._starting, f"{self.role}: start", self._needs.start_deadline)
+        wait_for_room(self.role, self._needs.bundle, self._needs.patience)
+        fetch(self._started.loading, f"{self.role}: start", self._needs.start_deadline)
         return self
+
+    def lost(self) -> list[int]:
+        """Which actors are gone or, a moment after the work of their group has failed, still hang in it."""
+        asked = [host.answers.remote() for host in self._hosts]
+        ready, _ = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE)
+        return [i for i, ref in enumerate(asked) if (self._is_gone(ref) if ref in ready else not self._needs.restarts)]
+
+    @staticmethod
+    def _is_gone(answer: "ObjectRef[Any]") -> bool:
+        try:
+            ray.get(answer)
+        except RayError:
+            return True
+        return False
+
+    def renew(self) -> None:
+        """Begin to start others in the place of those that are lost."""
+        lost = self.lost()
+        for i in lost:
+            ray.kill(self._hosts[i])
+        fresh = self._start(len(lost))
+        for i, host, loading in zip(lost, fresh.hosts, fresh.loading, strict=True):
+            self._started.hosts[i], self._started.loading[i] = host, loading
 
     def scatter(
         self,
@@ -77,15 +135,25 @@ class ActorGroup(Generic[A]):
     ) -> Pending[T]:
         """Call with each actor's share of the columns (all of one length), in order, and the common arguments.
 
-        The function returns one item for each item of the first column.
+        The function returns one item for each item of the first column. Where there are fewer items than actors, those
+        work whose turn it is.
         """
         total = sum(columns[0].sizes) if isinstance(columns[0], Pending) else len(columns[0])
-        sizes = split_sizes(total, len(self._hosts))
+        hosts = self._takers(total)
+        sizes = split_sizes(total, len(hosts))
         split = [shares(column, sizes) for column in columns]
         refs = [
-            host.call.remote(function, *(share[i] for share in split), **common) for i, host in enumerate(self._hosts)
+            host.call.options(name=self._what(function)).remote(function, *(share[i] for share in split), **common)
+            for i, host in enumerate(hosts)
         ]
         return Pending(tuple(refs), sizes, self._what(function), self._needs.call_deadline)
+
+    def _takers(self, items: int) -> list[Any]:
+        """Who shares so many items: nobody without any, for an empty call costs the driver as much as another."""
+        count = len(self._hosts)
+        begin, taken = self._turn % count, max(1, min(items, count))
+        self._turn = begin + taken
+        return [self._hosts[(begin + i) % count] for i in range(taken)]
 
     def stream(
         self,
@@ -99,15 +167,15 @@ class ActorGroup(Generic[A]):
         total = sum(column.sizes) if isinstance(column, Pending) else len(column)
         parts = split_sizes(total, len(self._hosts))
         streams = [
-            host.stream.remote(function, share, *args, **common)
+            host.stream.options(name=self._what(function)).remote(function, share, *args, **common)
             for host, share in zip(self._hosts, shares(column, parts), strict=True)
         ]
         return Arriving(streams, [sizes(part) for part in parts], self._what(function), self._needs.call_deadline)
 
-    def aside(self, function: Callable[[A], object]) -> None:
-        """Call every actor beside what it is doing, and wait; the group must be an interruptible one."""
-        refs = [host.aside.remote(function) for host in self._hosts]
-        fetch(refs, self._what(function), self._needs.call_deadline)
+    def begin(self, function: Callable[Concatenate[A, P], list[T]], *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
+        """Call every actor with the same arguments and do not wait: another group's calls may have to meet these."""
+        refs = tuple(host.call.remote(function, *args, **kwargs) for host in self._hosts)
+        return Pending(refs, (), self._what(function), self._needs.call_deadline)
 
     def broadcast(self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs) -> list[T]:
         """Call every actor with the same arguments (an `ObjectRef` arrives as its value) and wait."""
@@ -128,18 +196,101 @@ class ActorGroup(Generic[A]):
         """End the processes."""
         for host in self._hosts:
             ray.kill(host)
-        self._hosts = []
+        if self._started.together is not None:
+            self._started.together.release()
+        self._started = Started([], [])
 
     def _what(self, function: Callable[..., object]) -> str:
         return f"{self.role}: {getattr(function, '__name__')}"  # noqa: B009 - partials have none, and must not be passed
 
 
-def _start(needs: Needs, make: Callable[[], object] | None, host: Any = None) -> Any:
-    remote = (host or ray.remote(Host)).options(
+class Elastic(ActorGroup[A]):
+    """Actors that join between two calls, when they have loaded, and leave when they are lost."""
+
+    def __init__(self, role: str, least: int, most: int, start: Callable[[int], Started], needs: Needs) -> None:
+        super().__init__(role, least, start, needs)
+        self._most, self._coming = most, Started([], [])
+
+    def aside(self, function: Callable[[A], object]) -> None:
+        """Call every actor beside what it is doing, and wait."""
+        refs = [host.aside.remote(function) for host in self._hosts]
+        fetch(refs, self._what(function), self._needs.call_deadline)
+
+    def join(self) -> int:
+        """Take in who has loaded meanwhile, and begin to start as many as are missing of the most; how many there are now."""
+        members, coming, still = self._started, self._coming, Started([], [])
+        loaded, _ = ray.wait(coming.loading, num_returns=len(coming.loading), timeout=0) if coming.loading else ([], [])
+        for host, loading in zip(coming.hosts, coming.loading, strict=True):
+            taker = still if loading not in loaded else None if self._is_gone(loading) else members
+            if taker is not None:
+                taker.hosts.append(host)
+                taker.loading.append(loading)
+        fresh = self._start(max(0, self._most - len(members.hosts) - len(still.hosts)))
+        self._coming = Started([*still.hosts, *fresh.hosts], [*still.loading, *fresh.loading])
+        return len(members.hosts)
+
+    def renew(self) -> None:
+        """Go on without those that are lost; where nobody is left, begin to start as many as at first."""
+        lost = set(self.lost())
+        for i in lost:
+            ray.kill(self._hosts[i])
+        stay = [i for i in range(len(self._hosts)) if i not in lost]
+        hosts, loading = self._started.hosts, self._started.loading
+        self._started = (
+            Started([hosts[i] for i in stay], [loading[i] for i in stay]) if stay else self._start(self._count)
+        )
+
+    def close(self) -> None:
+        """End the processes, those that are still loading too."""
+        for host in self._coming.hosts:
+            ray.kill(host)
+        self._coming = Started([], [])
+        super().close()
+
+
+class Ranks(ActorGroup[A]):
+    """Actors that meet in collectives: all of them, or none."""
+
+    def _takers(self, items: int) -> list[Any]:  # noqa: ARG002 - as other groups'
+        """All: an empty share is a part in the collective."""
+        return self._hosts
+
+    def renew(self) -> None:
+        """End what is left of the group and begin to start another."""
+        self.close()
+        self._started = self._start(self._count)
+
+
+def _start_stateless(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:
+    hosts = [_start(role, needs, make) for _ in range(count)]
+    return Started(hosts, [host.address.remote() for host in hosts])
+
+
+def _start_interruptible(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:
+    hosts = [_start(role, needs, None, _INTERRUPTIBLE) for _ in range(count)]
+    return Started(hosts, [host.build.remote(make) for host in hosts])
+
+
+def _start_ranks(role: str, make: Callable[[Seat], object], needs: Needs, count: int) -> Started:
+    together = Together.reserve(role, count, needs.bundle, needs.patience)
+    hosts = [_start(role, needs, None, strategy=together.place(rank)) for rank in range(count)]
+    address = fetch([hosts[0].address.remote()], f"{role}: start", needs.start_deadline)[0]
+    seats = [Seat(rank, count, address, int(needs.call_deadline)) for rank in range(count)]
+    loading = [host.build.remote(partial(make, seat)) for host, seat in zip(hosts, seats, strict=True)]
+    return Started(hosts, loading, together)
+
+
+def _start(
+    role: str, needs: Needs, make: Callable[[], object] | None, host: Any = None, strategy: Any = "SPREAD"
+) -> Any:
+    remote = (host or _HOST).options(
         num_cpus=needs.cpus,
         num_gpus=needs.gpus,
+        memory=needs.memory or None,
+        resources=dict(needs.resources),
+        scheduling_strategy=strategy,
         max_restarts=needs.restarts,
         max_task_retries=needs.restarts,
-        runtime_env={"env_vars": needs.environment},
+        runtime_env={"env_vars": place(role) | needs.environment},
     )
     return remote.remote(make)

@@ -2,11 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import ray
 from safetensors import SafetensorError
 
+from actors import logs
+from actors.exporting import count_start, own_place, watch_memory
 from actors.learner import free_address
 from truing.errors import TruingError
 
@@ -18,6 +20,9 @@ class Host:
     """The process of one actor. It holds the plain object that does the work, and calls functions on it."""
 
     def __init__(self, make: Callable[[], object] | None) -> None:
+        logs.configure()
+        count_start()
+        watch_memory(own_place())
         self._subject: object = None
         self._fault: TruingError | None = None
         try:
@@ -25,6 +30,9 @@ class Host:
         except TruingError as fault:
             # Ray would make a death of it. Kept, it reaches the driver as itself, as the answer to the first call.
             self._fault = fault
+
+    def answers(self) -> None:
+        """Say that the process is there and has nothing else to do."""
 
     def address(self) -> str:
         """host:port at which a group can meet that has its rank 0 here."""
@@ -38,6 +46,7 @@ class Host:
     def call(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
         """`function(object, ...)`: a method of the object's class, or any function of the object."""
         self._check()
+        logs.at_step(_step(kwargs))
         try:
             return function(self._subject, *args, **kwargs)
         except (OSError, SafetensorError) as error:
@@ -48,11 +57,17 @@ class Host:
     def stream(self, function: Callable[..., Iterator[object]], *args: object, **kwargs: object) -> Iterator[object]:
         """`function(object, ...)`, which hands out what it has as it comes."""
         self._check()
+        logs.at_step(_step(kwargs))
         yield from function(self._subject, *args, **kwargs)
 
     def _check(self) -> None:
         if self._fault is not None:
             raise self._fault
+
+
+def _step(arguments: Mapping[str, object]) -> int | None:
+    step = arguments.get("step")
+    return step if isinstance(step, int) else None
 
 
 class Interruptible(Host):
@@ -61,6 +76,10 @@ class Interruptible(Host):
     Its calls run in one thread of their own and not in the one that starts the process: `build` makes the object there,
     for an engine computes with all its threads only where it was made.
     """
+
+    @ray.method(concurrency_group=ASIDE)
+    def answers(self) -> None:
+        """Say that the process is there, whatever it is doing."""
 
     @ray.method(concurrency_group=ASIDE)
     def aside(self, function: Callable[..., object]) -> object:

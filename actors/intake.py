@@ -7,15 +7,33 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 from safetensors.torch import save_file
 from torch import Tensor
 
+from actors.adapters import offered_width
 from actors.engine import Engine
 from truing.config.roles import Lora
 
 Named = Sequence[tuple[str, Tensor]]
 """Some of the weights, by name."""
+
+
+class Intake(Protocol):
+    """What a rollout engine does with new weights."""
+
+    def open(self) -> None:
+        """Those of another version are about to come."""
+        ...
+
+    def take(self, weights: Named) -> None:
+        """Some have come."""
+        ...
+
+    def close(self) -> None:
+        """All have come: use them."""
+        ...
 
 
 class WholeModel:
@@ -41,9 +59,15 @@ class AdaptersAlone:
     """A and B of each adapted layer, by PEFT's names; the engine's own weights stay the start policy's."""
 
     def __init__(self, engine: Engine, lora: Lora) -> None:
+        """The engine must have been started with `options`."""
         self._engine, self._lora = engine, lora
         self._come: dict[str, Tensor] = {}
         self._folder: TemporaryDirectory[str] | None = None
+
+    @staticmethod
+    def options(lora: Lora) -> dict[str, Any]:
+        """What vLLM is told, so that the engine can wear them."""
+        return {"enable_lora": True, "max_loras": 1, "max_lora_rank": offered_width(lora.rank)}
 
     def open(self) -> None:
         """Nothing has come yet."""

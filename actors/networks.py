@@ -37,7 +37,12 @@ def load_causal(folder: str, revision: str | None = None) -> "PreTrainedModel":
     try:
         # The attention must keep to a mask that is True where it may look: an eager one would add it to the scores.
         model = AutoModelForCausalLM.from_pretrained(
-            folder, revision=revision, dtype=torch.float32, attn_implementation="sdpa"
+            folder,
+            revision=revision,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -1,5 +1,7 @@
 """What actors are working on: results that need not pass through the driver, and what it means when they do not come."""
 
+import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +11,19 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError, WorkerCrashedError
 
-from truing.errors import ActorDied, TruingError
+from truing.errors import ActorDied, ActorLost, TruingError
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
+COLLECTIVES = ("gloo/transport", "ProcessGroup", "NCCL", "DistNetworkError")
+"""What is in the text of an error of a rank whose peer went away."""
+STARVED = ("OutOfMemory", "memory pressure", "low on memory")
+"""What is in the text of a death for lack of memory, whoever tells of it."""
+NODE = re.compile(r"(?:\bip|\bNode IP): ([^\s,]+)")
+"""Where Ray's text of a death has the address of the node."""
+STALL = 120.0
+"""Seconds without any answer after which who is waited for is named, and again after as many."""
 PATIENCE = 3.0
 """Seconds after a failure in which the group's other answers are listened to, to tell the cause from its effects."""
 
@@ -36,7 +47,8 @@ class Pending(Generic[T]):
         """The items, in the driver.
 
         Raises:
-            ActorDied: an actor ended, or the deadline passed; the message translates the cause.
+            ActorLost: an actor ended, or the deadline passed; the message translates the cause.
+            ActorDied: an actor could not be started.
         """
         return [item for shard in fetch(self.shards, self.what, self.deadline) for item in shard]
 
@@ -54,7 +66,7 @@ class Arriving(Generic[T]):
         """Slices with their places, (actor, number): those that have come in order, then others as they come.
 
         Raises:
-            ActorDied: an actor ended, or nothing came before the deadline.
+            ActorLost: an actor ended, or nothing came before the deadline.
         """
         for actor, refs in enumerate(self._come):
             for number in range(min(len(refs), len(self._sizes[actor]) - 1)):
@@ -69,8 +81,10 @@ class Arriving(Generic[T]):
         """Take one list more, of whichever actor has it first."""
         ready, _ = ray.wait(list(self._streams.values()), timeout=self._deadline)
         if not ready:
-            raise ActorDied(
-                f"{self._what} handed nothing out within {self._deadline:g} s; raise cluster.call_deadline or look at its log"
+            late = ", ".join(map(str, self._streams))
+            raise ActorLost(
+                f"{self._what} handed nothing out within {self._deadline:g} s (actor {late});"
+                " raise cluster.call_deadline or look at its log"
             )
         actor = next(actor for actor, stream in self._streams.items() if stream is ready[0])
         come = self._come[actor]
@@ -118,7 +132,7 @@ def shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) ->
             raise ValueError(f"columns of {sum(sizes)} and {sum(column.sizes)} items cannot be scattered together")
         if column.sizes == sizes:
             return list(column.shards)
-        split = ray.remote(_split).options(num_returns=len(sizes), num_cpus=0)
+        split = _SPLIT.options(num_returns=len(sizes), num_cpus=0)
         parts: Any = split.remote(sizes, *column.shards)
         return [parts] if len(sizes) == 1 else parts
     if len(column) != sum(sizes):
@@ -135,11 +149,16 @@ def _split(sizes: tuple[int, ...], *shards: list[object]) -> Any:
     return shares[0] if len(shares) == 1 else shares
 
 
+_SPLIT: Any = ray.remote(_split)
+"""Made once: Ray keeps every remote function that is made, for the life of the cluster."""
+
+
 def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[Any]:
     """Values of references, or one translated error.
 
     Raises:
-        ActorDied: death or deadline.
+        ActorLost: death or deadline.
+        ActorDied: an actor could not be started.
         TruingError: whatever such error the actor raised itself.
     """
     until = time.monotonic() + deadline
@@ -148,15 +167,26 @@ def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[
     try:
         while waiting:
             # Who answers first is heard first: when one of a group fails, the others may wait for it in a collective.
-            ready, waiting = ray.wait(waiting, timeout=max(0.0, until - time.monotonic()))
-            if not ready:
-                raise ActorDied(
-                    f"{what} did not answer within {deadline:g} s; raise cluster.call_deadline or look at its log"
+            left = max(0.0, until - time.monotonic())
+            ready, waiting = ray.wait(waiting, timeout=min(left, STALL))
+            if ready:
+                values[ready[0]] = ray.get(ready[0])
+                continue
+            late = f"{_numbers(refs, waiting)} of {len(refs)}"
+            if left <= STALL:
+                raise ActorLost(
+                    f"{what} did not answer within {deadline:g} s (actor {late}); raise cluster.call_deadline or look at its log"
                 )
-            values[ready[0]] = ray.get(ready[0])
+            logger.warning("%s: nothing for %.0f s; still waiting for actor %s", what, deadline - left + STALL, late)
     except RayError as error:
         raise _cause([error, *_errors(waiting)], what) from None
     return [values[ref] for ref in refs]
+
+
+def _numbers(refs: "Sequence[ObjectRef[Any]]", late: "Sequence[ObjectRef[Any]]") -> str:
+    """Which actors are late: their places in the group, the first ten."""
+    places = [i for i, ref in enumerate(refs) if ref in set(late)]
+    return ", ".join(map(str, places[:10])) + (" ..." if len(places) > 10 else "")
 
 
 def _errors(refs: "list[ObjectRef[Any]]") -> list[RayError]:
@@ -181,18 +211,33 @@ def _cause(errors: list[RayError], what: str) -> BaseException:
             return error.cause
     for error in errors:
         if not isinstance(error, RayTaskError):
-            return ActorDied(f"{what}: {translated(error)}; run the same command again to go on from what is stored")
+            kind = ActorDied if _never_started(error) else ActorLost
+            return kind(f"{what}: {translated(error)}; run the same command again to go on from what is stored")
+    if any(name in str(errors[0]) for name in COLLECTIVES):
+        said = str(errors[0]).strip().splitlines()[-1].strip()[:200]
+        return ActorLost(f"{what}: a rank lost touch with another ({said}); run the same command again to go on")
     return errors[0]
+
+
+def _never_started(error: RayError) -> bool:
+    """Whether its own constructor failed, as it would in the next process."""
+    return "raised in its creation task" in " ".join(str(error).split())
 
 
 def translated(error: RayError) -> str:
     """The cause of a death in one line."""
     text = " ".join(str(error).split())
-    if isinstance(error, OutOfMemoryError) or "OutOfMemory" in text or "memory pressure" in text:
-        return "the process was killed for lack of memory: lower token_budget, max_sequences or the number of actors"
+    if isinstance(error, OutOfMemoryError) or any(sign in text for sign in STARVED):
+        return (
+            "the process was killed for lack of memory: lower token_budget, batch, max_sequences or the number of actors, or set"
+            " memory aside for its role (cluster.memory)"
+        )
     if "node" in text and ("died" in text or "dead" in text) and "worker process has died" not in text:
-        return "its node was lost"
-    if "raised in its creation task" in text:
+        where = NODE.search(text)
+        node = f"its node {where[1]}" if where else "its node"
+        # A machine that is gone and one that no packet reaches look the same from here.
+        return f"{node} was lost, or cut off the network"
+    if _never_started(error):
         return f"it could not be started ({str(error).strip().splitlines()[-1].strip()[:300]})"
     if isinstance(error, (RayActorError, WorkerCrashedError)):
         return f"the process died ({text[:300]})"

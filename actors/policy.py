@@ -1,6 +1,7 @@
 """Policy: a learner rank of the model being aligned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,17 +192,21 @@ class Policy(LanguageLearner):
 
     def weights(self, names: Sequence[str]) -> tuple[Weights, int]:
         """Parameters as bfloat16 bits, and their checksum. Every rank is asked; rank 0 has an answer."""
+        with self.shared(names) as whole:
+            bits = {name: parameter.view(torch.int16).cpu().numpy() for name, parameter in whole.items()}
+        return bits, checksum(bits)
+
+    @contextmanager
+    def shared(self, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        """A block in which rank 0 has parameters as a whole, in bfloat16. Every rank enters it; the others have none."""
         made_of = self._pushed()
         with self.learner.whole(part for name in names for part in made_of[name]):
             if self.learner.seat.rank:
-                return {}, 0
+                yield {}
+                return
             model = self.network.model
             whole = {name: made_of[name][0] for name in names} if self._adapters_alone else merged(model, set(names))
-            bits = {
-                name: parameter.detach().to(torch.bfloat16).view(torch.int16).cpu().numpy()
-                for name, parameter in whole.items()
-            }
-        return bits, checksum(bits)
+            yield {name: parameter.detach().to(torch.bfloat16) for name, parameter in whole.items()}
 
     @property
     def _adapters_alone(self) -> bool:

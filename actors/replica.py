@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ray import serve
 
+from actors.exporting import own_place, watch_memory
 from actors.labeler import Labeler
 from actors.labelers import Online, open_labeler
 
@@ -22,6 +23,7 @@ class LabelerReplica:
     """One copy of the labeler. All its engine's work is done by one thread, as an engine wants it."""
 
     def __init__(self, settings: Online, spent: Path) -> None:
+        watch_memory(own_place())
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._labeler: Labeler = self._thread.submit(open_labeler, settings, spent).result()
 

@@ -2,16 +2,17 @@
 
 import threading
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from actors.engine import Engine
-from actors.intake import AdaptersAlone, WholeModel
+from actors.intake import AdaptersAlone, Intake, WholeModel
 from actors.writing import Batch, Draft, Group, Plan
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Lora, Model
@@ -40,6 +41,14 @@ def checksum(weights: Weights) -> int:
     return crc
 
 
+def changed(names: Iterable[str], found: int, expected: int) -> ActorDied:
+    """What it means when a bucket arrives with another checksum than it left with."""
+    every = sorted(names)
+    return ActorDied(
+        f"rollout: weights {every[0]} to {every[-1]} arrived with checksum {found:08x} instead of {expected:08x}"
+    )
+
+
 class RolloutEngine:
     """One engine that samples the policy. It knows the version of the weights that it holds."""
 
@@ -54,14 +63,23 @@ class RolloutEngine:
     ) -> None:
         """`adapters`: those that the learner pushes, where it pushes nothing else."""
         self._tokenizer = load_tokenizer(folder, model.revision)
-        self._engine = Engine(folder, model, settings, adapters)
-        self._intake = WholeModel(self._engine) if adapters is None else AdaptersAlone(self._engine, adapters)
+        self._engine, self._intake = self._started(folder, model, settings, adapters)
         self._sampling = sampling
         self._texts: dict[str, str] = {}
         self._prompts: dict[str, list[int]] = {}
         self.add(prompts)
         self.version = 0
         self._interrupted = threading.Event()
+
+    def _started(
+        self, folder: str, model: Model, settings: EngineSettings, adapters: Lora | None
+    ) -> tuple[Engine, Intake]:
+        """The engine, and how it takes new weights."""
+        if adapters is None:
+            engine = Engine(folder, model, settings)
+            return engine, WholeModel(engine)
+        engine = Engine(folder, model, settings, partial(AdaptersAlone.options, adapters))
+        return engine, AdaptersAlone(engine, adapters)
 
     def add(self, prompts: Sequence[Prompt]) -> None:
         """Prompts that may be asked for by their ids."""
@@ -87,7 +105,7 @@ class RolloutEngine:
         groups = [self._begun(one, plan.completions) if isinstance(one, str) else self._going_on(one) for one in asked]
         batch = Batch(groups, enough=len(groups) - plan.spare, version=self.version, staleness=plan.staleness)
         drafts = [draft for group in groups for draft in group]
-        with closing(self._advance(drafts, plan.seed, step)) as advancing:
+        with closing(self._advance(drafts, plan.seed, step, self._sampling.temperature)) as advancing:
             for done in advancing:
                 for draft in done:
                     batch.done(draft)
@@ -104,10 +122,13 @@ class RolloutEngine:
         """End the writing that is under way, from another thread."""
         self._interrupted.set()
 
-    def complete(self, asked: Sequence[tuple[str, int]], *, seed: int, step: int | str) -> list[Rollout]:
-        """One answer to each (prompt id, number)."""
+    def complete(
+        self, asked: Sequence[tuple[str, int]], *, seed: int, step: int | str, temperature: float | None = None
+    ) -> list[Rollout]:
+        """One answer to each (prompt id, number), at the engine's own temperature or another; 0 is greedy."""
         drafts = [self._begun(key, 1, number)[0] for key, number in asked]
-        for _ in self._advance(drafts, seed, step):
+        temperature = self._sampling.temperature if temperature is None else temperature
+        for _ in self._advance(drafts, seed, step, temperature):
             pass
         return self._rollouts(drafts)
 
@@ -122,7 +143,9 @@ class RolloutEngine:
             for i, r in enumerate(group)
         ]
 
-    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+    def _advance(
+        self, drafts: Sequence[Draft], seed: int, step: int | str, temperature: float
+    ) -> Generator[list[Draft]]:
         """Write them; after each token, those that are done with it. First of all those that were done before.
 
         A seed derives from (run, step, prompt, number), and from the place where a completion is gone on with.
@@ -134,7 +157,7 @@ class RolloutEngine:
         under_way = [draft for draft in drafts if not draft.done]
         params = [
             SamplingParams(
-                temperature=self._sampling.temperature,
+                temperature=temperature,
                 max_tokens=draft.full - len(draft.tokens),
                 seed=derived_seed(
                     seed, step, draft.prompt_id, draft.number, *([len(draft.tokens)] if draft.tokens else [])
@@ -181,9 +204,7 @@ class RolloutEngine:
         weights, expected = bucket
         found = checksum(weights)
         if found != expected:
-            raise ActorDied(
-                f"rollout: weights {min(weights)} to {max(weights)} arrived with checksum {found:08x} instead of {expected:08x}"
-            )
+            raise changed(weights, found, expected)
         # A copy: the object store's memory is read-only, and torch wants to know that nobody writes to it.
         self._intake.take(
             [(name, torch.from_numpy(array.copy()).view(torch.bfloat16)) for name, array in weights.items()]

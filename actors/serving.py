@@ -8,6 +8,7 @@ import ray
 from ray import ObjectRef
 
 from actors.endpoint import EndpointJudge
+from actors.exporting import place
 from actors.group import Needs
 from actors.labelers import Online
 from actors.pending import Pending, fetch, shares, split_sizes
@@ -64,7 +65,9 @@ def deploy(
         ray_actor_options={
             "num_cpus": needs.cpus,
             "num_gpus": needs.gpus,
-            "runtime_env": {"env_vars": needs.environment},
+            "resources": dict(needs.resources),
+            **({"memory": needs.memory} if needs.memory else {}),
+            "runtime_env": {"env_vars": needs.environment | place(name)},
         },
     )
     return serve.run(deployment.bind(settings, spent), name=name, route_prefix=None)

@@ -36,6 +36,11 @@ def gathered(parameters: Iterable[nn.Parameter], settings: LearnerSettings) -> A
     return deepspeed.zero.GatheredParameters(list(parameters))
 
 
+def shape_of(parameter: nn.Parameter, settings: LearnerSettings) -> torch.Size:
+    """The shape of a parameter as a whole."""
+    return parameter.ds_shape if settings.zero_stage == 3 else parameter.shape  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def numbers_of(parameter: nn.Parameter, settings: LearnerSettings) -> int:
     """How many numbers a parameter has as a whole."""
     return int(parameter.ds_numel) if settings.zero_stage == 3 else parameter.numel()  # pyright: ignore[reportAttributeAccessIssue]

@@ -53,9 +53,9 @@ def engine_rows() -> Rows:
     engine = rollout._engine
     judged = [PROMPT * 2 + list(range(2000 + 64 * i, 2064 + 64 * i)) for i in range(32)]
     engine.forget()
-    apart = seconds(lambda: [(engine.forget(), engine.next_token_logprobs([p], [33, 34])) for p in judged])
+    apart = seconds(lambda: [(engine.forget(), engine.next_token_logprobs([p], [[33, 34]])) for p in judged])
     engine.forget()
-    shared = seconds(lambda: engine.next_token_logprobs(judged, [33, 34]))
+    shared = seconds(lambda: engine.next_token_logprobs(judged, [[33, 34]] * len(judged)))
     rows.append(("label, prefix computed each time", len(judged) / apart, "prompts/s", None))
     rows.append(("label, prefix shared", len(judged) / shared, "prompts/s", apart / shared))
     return rows

@@ -12,7 +12,7 @@ from importlib import resources
 
 from actors.labeler import Labeler
 from actors.labelers import open_labeler
-from jobs.labelers import member
+from jobs.labelers import online
 from jobs.marks import questions
 from jobs.progress import print_table
 from truing.algorithms.statistics import bootstrap_mean
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="demo")
     model = parser.parse_args().model
-    labeler = open_labeler(member(EngineLabeler(model=Model(path=model, context=2048))).settings)
+    labeler = open_labeler(online(EngineLabeler(model=Model(path=model, context=2048)), "injection"))
     path = str(resources.files("truing.data").joinpath("demo", "pairs.jsonl"))
     pairs = [replace(question.pair, domain="any") for question in questions((HumanLabels(path=path),))]
     asking = Asking({"*": load_template("helpful")}, Style())

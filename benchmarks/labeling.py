@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.group import Needs
-from jobs.cluster import connect
-from jobs.labelers import LABELS, compare, label_row, member, pool, request
+from jobs.cluster.connect import connect
+from jobs.labelers import LABELS, compare, label_row, member, online, pool, request
+from jobs.models import model_folder
 from jobs.progress import Cell, print_table
 from jobs.requests import Ledger, standing, write_requests
 from jobs.store import Table
@@ -53,14 +54,16 @@ def real_pairs(count: int) -> list[Pair]:
 
 def direct(count: int) -> None:
     """In a process of its own: the engine's labels a second, called with all prompts at once; loading is not counted."""
-    from actors.labelers import open_labeler
+    from actors.judge import EngineJudge
+    from actors.labeler import Labeler
 
-    labeler = open_labeler(member(SETTINGS).settings)
+    judge = EngineJudge(SETTINGS.model_copy(update={"model": Model(path=model_folder("demo"), context=2048)}))
+    labeler = Labeler(judge)
     pairs = real_pairs(count)
     begun = time.perf_counter()
     labeler.compare(pairs, ASKING)
     spent = time.perf_counter() - begun
-    print(f"direct {2 * len(pairs) / spent} {labeler.judge.cached_share}")
+    print(f"direct {2 * len(pairs) / spent} {judge.cached_share}")
 
 
 def cached(count: int, caching: str) -> None:
@@ -68,7 +71,7 @@ def cached(count: int, caching: str) -> None:
     from actors.engine import Engine as Vllm
 
     settings = EngineLabeler(engine=Engine(prefix_caching=caching == "on", cache_gb=2.0), model=Model(context=1024))
-    engine = Vllm(member(settings).settings.model.path, settings.model, settings.engine)
+    engine = Vllm(model_folder("demo"), settings.model, settings.engine)
     shared = list(range(1000, 1400))
     prompts = [[*shared, *range(2000 + 100 * i, 2100 + 100 * i)] for i in range(count)]
     begun = time.perf_counter()
@@ -81,7 +84,7 @@ def dependence(count: int, dtype: str) -> None:
     from actors.labelers import open_labeler
 
     engine = SETTINGS.engine.model_copy(update={"dtype": dtype})
-    labeler = open_labeler(member(SETTINGS.model_copy(update={"engine": engine})).settings)
+    labeler = open_labeler(online(SETTINGS.model_copy(update={"engine": engine}), "dependence"))
     pairs = real_pairs(count)
     together = labeler.compare(pairs, ASKING)
     alone = [labeler.compare([pair], ASKING)[0] for pair in pairs]

@@ -6,7 +6,7 @@ Small on purpose: the actors' processes import it.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,10 @@ class ClockedCall:
     clock: Callable[[Any, str], Callable[..., object]]
     log: str
 
+    def options(self, **options: object) -> "ClockedCall":
+        """As the host's own."""
+        return replace(self, method=self.method.options(**options))
+
     def remote(self, function: Callable[..., object], *args: object, **kwargs: object) -> object:
         """As the host's own."""
         return self.method.remote(self.clock(function, self.log), *args, **kwargs)
@@ -75,9 +79,9 @@ class ClockedHost:
 @contextmanager
 def clocked(groups: Sequence[Any], log: Path) -> Iterator[None]:
     """A block in which all calls of these actor groups are noted in `log`."""
-    kept = [(group, group._hosts) for group in groups]
+    kept = [(group, list(group._hosts)) for group in groups]
     for group, hosts in kept:
-        group._hosts = [
+        group._hosts[:] = [
             ClockedHost(ClockedCall(host.call, Clocked, str(log)), ClockedCall(host.stream, ClockedStream, str(log)))
             for host in hosts
         ]
@@ -85,7 +89,7 @@ def clocked(groups: Sequence[Any], log: Path) -> Iterator[None]:
         yield
     finally:
         for group, hosts in kept:
-            group._hosts = hosts
+            group._hosts[:] = hosts
 
 
 def noted(log: Path) -> list[Interval]:

@@ -10,7 +10,7 @@ from actors.group import ActorGroup
 from benchmarks.training_clock import Interval, busy, clocked, noted
 from benchmarks.training_data import ROLLOUT_CONTEXT, RULE, Figures, Task, rollout_prompts
 from benchmarks.training_ours import settings
-from jobs.cluster import connect, session
+from jobs.cluster.connect import connect, session
 from jobs.policy import TRAINERS, controller
 from trainers.roles import Folders, Roles
 from trainers.rollouts import Sampler

@@ -1,24 +1,28 @@
 """What every stage works with: the study, its run folder, the models it names, its prompts."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from actors.exporting import RUN, run_name
 from jobs.askings import AskedSet, asked_sets, askings, check_scores
-from jobs.cluster import connect
+from jobs.cluster.connect import connect
+from jobs.grid.preflight import check_policies
 from jobs.labelers import Member, members
 from jobs.marks import Survey, check_marked, sources, survey, survey_unmarked
 from jobs.material import Material, material
 from jobs.models import fingerprint, model_folder
 from jobs.reuse import check_reuse
-from jobs.store import RunFolder
+from jobs.run_path import run_path
+from jobs.store import RunFolder, write_text
 from jobs.sweep import Pool
 from trainers.roles import engine_needs
 from trainers.trackers import check_trackers
+from truing.config.grid import PromptSet, StudyPrompts
 from truing.config.labeling import Cascade
 from truing.config.roles import Engine
 from truing.config.study import Study
@@ -42,10 +46,12 @@ class Context:
         Raises:
             ConfigError: the first thing that is wrong.
         """
-        context = cls(study, RunFolder(Path(study.storage) / study.name))
+        context = cls(study, RunFolder(run_path(study)))
         check_marked(study)
         check_reuse(study.label.reuse)
         check_trackers(study.trackers)
+        if study.evaluate and study.evaluate.grid:
+            check_policies(study.evaluate.grid, context.run.path)
         for stage in (study.policy, study.rejection):
             check_scores(stage.rewards if stage else ())
         _ = (
@@ -138,7 +144,12 @@ class Context:
     @cached_property
     def domains(self) -> tuple[str, ...]:
         """Every domain that the labeler is asked about."""
-        known = {prompt.domain for prompt in self.prompts} if self.study.sample or self.study.policy else set[str]()
+        one = self.study.evaluate
+        data = one.grid.data if one and one.grid else ()
+        own = any(isinstance(some, StudyPrompts) for some in data)
+        known = {some.domain for some in data if isinstance(some, PromptSet)}
+        if self.study.sample or self.study.policy or own:
+            known |= {prompt.domain for prompt in self.prompts}
         return tuple(sorted(known | set(self.survey.domains) | set(self.unmarked.domains if self.unmarked else ())))
 
     @cached_property
@@ -171,20 +182,21 @@ class Context:
     def engine_pool(self, engine: Engine, make: Callable[[], Any], answer: Any) -> Pool:
         """Engines of an offline pass."""
         cluster = self.study.cluster
-        needs = engine_needs(engine, cluster, cluster.restarts)
+        needs = engine_needs(engine, cluster, "rollout", cluster.restarts)
         return Pool(
             make, answer, needs, engine.count, max(engine.count, engine.max_count or engine.count), engine.batch
         )
 
     def connect(self) -> None:
-        """Connect to Ray, if it is not done yet."""
+        """Connect to Ray, if it is not done yet. Its processes will know for which run they work."""
+        os.environ[RUN] = run_name(self.run.path)
         connect(self.study)
 
     def save_config(self) -> None:
         """Write the resolved configuration beside the results."""
         self.run.prepare()
         text = yaml.safe_dump(self.study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        (self.run.path / "study.yaml").write_text(text, encoding="utf-8")
+        write_text(self.run.path / "study.yaml", text)
 
     def key(self, *parts: Any) -> str:
         """Identity of a stage's inputs."""

@@ -12,10 +12,10 @@ from jobs.compared import Compared, compared
 from jobs.context import Context
 from jobs.progress import headline, print_table
 from jobs.store import read_json, write_json
-from jobs.training import export, learners, trained, training_run
+from jobs.training import export, learners, persistently, trained, training_run
 from trainers import dpo, reward_model
 from trainers.looks import Looks
-from trainers.roles import worker_needs
+from trainers.roles import scorer_needs
 from trainers.run import read_metrics
 from truing.config.roles import Scorer
 from truing.config.training import Dpo
@@ -50,7 +50,8 @@ def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict
         with training_run(
             folder, groups, state, settings, title=settings.loss.upper(), total=len(plan), trackers=study.trackers
         ) as run:
-            dpo.train(run, group, data.prompts, data.training, plan, looks, settings)
+            train = partial(dpo.train, run, group, data.prompts, data.training, plan, looks, settings)
+            persistently(context, run, train)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, PreferenceLearner.export)
@@ -72,7 +73,7 @@ def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Co
         settings.learner.precision,
         context.study.model.context,
     )
-    needs = worker_needs(settings.reference, cluster, cluster.restarts)
+    needs = scorer_needs(settings.reference, cluster)
     group = ActorGroup.stateless("reference", settings.reference.count, make, needs).ready()
     try:
         found = group.scatter(ReferenceReader.sums, items).get()

@@ -18,7 +18,7 @@ from jobs.labelers import pool as labeler_pool
 from jobs.models import fingerprint
 from jobs.steps import evaluation_steps
 from jobs.sweep import Pool, sweep
-from trainers.roles import score_asking, worker_needs
+from trainers.roles import score_asking, scorer_needs
 from truing.algorithms.rules import safety_first
 from truing.algorithms.statistics import standardised
 from truing.config.policy import (
@@ -49,7 +49,7 @@ class Graders:
     def pool(self, make: Callable[[], Any], answer: Any) -> Pool:
         """Scoring actors of an offline pass."""
         cluster, count = self.context.study.cluster, self.scorer.count
-        return Pool(make, answer, worker_needs(self.scorer, cluster, cluster.restarts), count, count)
+        return Pool(make, answer, scorer_needs(self.scorer, cluster), count, count)
 
     def asked(self, title: str, table: str, rows: list[Row], pool: Pool) -> dict[str, Row]:
         """One pass; the answers by question id."""
@@ -132,43 +132,43 @@ def _ai_scores(graders: Graders, part: AiScorePart, rows: list[Row]) -> dict[str
     return {key: found[question]["score"] for key, question in keys.items() if question in found}
 
 
-def win_rates(context: Context, outputs: dict[str, dict[str, list[Row]]]) -> dict[str, dict[str, list[float]]]:
-    """Wins against the start policy by policy and prompt: 1 where P(better) exceeds ½; ½ for a tie.
+@dataclass(frozen=True, slots=True)
+class Game:
+    """A text and the one that it is judged against."""
 
-    P is the mean of both orders, or the study's calibration map's. Equal texts are a tie, unasked. Raises ConfigError
-    where the map is to be used and is not fitted yet.
+    prompt: str
+    text: str
+    other: str
+    domain: str
+
+
+def verdicts(context: Context, title: str, folder: Path, games: Sequence[Game]) -> list[float | None]:
+    """1 where the study's labeler finds the text better (P > ½), ½ for a tie, 0 else; None where it gave no verdict.
+
+    P is the mean of both orders, or the study's calibration map's. Equal texts are a tie, unasked. Raises ConfigError where
+    the map is to be used and is not fitted yet.
     """
-    games: list[tuple[str, str, Pair, bool]] = []
-    wins: dict[str, dict[str, list[float]]] = {name: {} for name in outputs if name != START}
-    for name, won in wins.items():
-        for prompt, rows in outputs[name].items():
-            for row, base in zip(rows, outputs[START].get(prompt, []), strict=False):
-                if row["text"] == base["text"]:
-                    won.setdefault(prompt, []).append(0.5)
-                    continue
-                games.append((name, prompt, *canonical_pair(row["prompt"], row["text"], base["text"], row["domain"])))
+    paired = [canonical_pair(game.prompt, game.text, game.other, game.domain) for game in games]
+    unlike = [pair for pair, _ in paired if pair.first != pair.second]
     label = context.study.label
     askings = dict([next(iter(context.askings.items()))])
-    maps = fitted_maps(context, askings)
-    folder = context.run.path / "evaluation" / "judgements"
-    consult(
-        context,
-        "judging against start",
-        folder,
-        partial(_pairs, [pair for _, _, pair, _ in games]),
-        askings,
-        label.max_failed,
-    )
-    known = judgements(context.study.labeler, folder)
     ((asked_as, asking),) = askings.items()
-    for name, prompt, pair, swapped in games:
-        found = known.get((pair.id, asked_as))
-        if found is not None:
-            p = p_first(found, asking, pair, maps.get(asked_as))
-            wins[name].setdefault(prompt, []).append(0.5 if p == 0.5 else float((p > 0.5) != swapped))
-    return wins
+    maps = fitted_maps(context, askings)
+    consult(context, title, folder, partial(_pairs, unlike), askings, label.max_failed)
+    known = judgements(context.study.labeler, folder)
+    found: list[float | None] = []
+    for pair, swapped in paired:
+        judged = known.get((pair.id, asked_as))
+        if pair.first == pair.second:
+            found.append(0.5)
+        elif judged is None:
+            found.append(None)
+        else:
+            p = p_first(judged, asking, pair, maps.get(asked_as))
+            found.append(0.5 if p == 0.5 else float((p > 0.5) != swapped))
+    return found
 
 
 def _pairs(pairs: list[Pair]) -> Iterator[tuple[Pair, Row]]:
-    for pair in pairs:
+    for pair in {pair.id: pair for pair in pairs}.values():
         yield pair, {}

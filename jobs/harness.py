@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from actors.harness import Answers, Bridge, harness_model
-from jobs.cluster import session
+from jobs.cluster.watching import watched
 from jobs.context import Context
 from jobs.harness_answers import HOME, StoredAnswers, revision
 from jobs.models import fingerprint, model_folder
 from jobs.pipeline import stage
 from jobs.progress import headline, print_table
 from jobs.store import read_json, write_json
+from truing.config.roles import Engine
 from truing.config.study import Study
 from truing.data.chat import load_tokenizer
 from truing.errors import ConfigError
@@ -99,11 +100,15 @@ def run_harness(study: Study, **asked: Any) -> None:
         raise ConfigError("harness: no task is named; give --tasks NAME,…")
     context = Context.of(study)
     folder = policy_folder(context, wanted.policy)
-    tasks = load_tasks(wanted)
+    tasks = load_tasks(wanted, defaults=not own_alone(wanted))
     context.save_config()
-    with session(study), stage(context, "evaluate"):
-        answers = StoredAnswers(context, folder)
+    with watched(study), stage(context, "evaluate"):
+        answers = StoredAnswers(context, folder, _engine(study))
         show(harness(context, wanted, tasks, folder, answers))
+
+
+def _engine(study: Study) -> Engine:
+    return study.evaluate.grid.engine if study.evaluate and study.evaluate.grid else Engine()
 
 
 def check_installed() -> None:
@@ -130,6 +135,16 @@ def policy_folder(context: Context, policy: str) -> str:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder}: this policy is not there yet; run `truing train` or `truing pipeline` first")
     return str(folder)
+
+
+def own_alone(asked: Asked) -> bool:
+    """Whether the user's own folder has every task that is asked for: the thousands of lm-eval's need not be read then."""
+    from lm_eval.tasks import TaskManager
+
+    if asked.include is None or not Path(asked.include).is_dir():
+        return False
+    manager = TaskManager(include_path=asked.include, include_defaults=False)
+    return all(manager.match_tasks([pattern]) for pattern in asked.tasks)
 
 
 def load_tasks(asked: Asked, *, defaults: bool = True) -> list[Any]:

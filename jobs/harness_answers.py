@@ -25,9 +25,8 @@ def revision(context: Context, folder: str) -> str | None:
 class StoredAnswers:
     """Answers of a pool of engines, each stored under the hash of its question: a run that was stopped goes on."""
 
-    def __init__(self, context: Context, folder: str) -> None:
+    def __init__(self, context: Context, folder: str, engine: Engine) -> None:
         study = context.study
-        engine = study.evaluate.engine if study.evaluate else Engine()
         model = study.model.model_copy(update={"path": folder, "revision": revision(context, folder)})
         self._context, self._make = context, partial(HarnessEngine, folder, model, engine)
         self._engine, self._key = engine, content_id(fingerprint(folder, model.revision), engine.dtype)

@@ -1,23 +1,26 @@
 """The HTTP endpoint in front of a served labeler: requests are checked, answers are numbers, refusals say why."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict
-from ray import serve
 from ray.serve.exceptions import BackPressureError
 
 from actors.labeler import Labeler
+from jobs.http_guard import Guard, SealedToken
 from truing.config.serving import Serve
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking, Judgement
 from truing.labeling.calibration import LogisticMap, p_first
 from truing.labeling.consensus import flips
 from truing.records import Failed, NotAsked, Pair, Unparsable, content_id
+from truing.redaction import redacted
 
-app = FastAPI(title="Truing labeler", docs_url=None, redoc_url=None)
+Ask = Callable[[tuple[Any, Any]], Awaitable[Any]]
+"""Hands a function and an item to a labeler, which calls it with all the items that came together; the item's own answer."""
 
 
 class Body(BaseModel):
@@ -75,9 +78,6 @@ class Answering:
     calibration: LogisticMap | None
 
 
-# Above the class: Serve packs it, with what it knows by then, where it is decorated.
-
-
 def compare_some(labeler: Labeler, items: list[tuple[Pair, Asking]]) -> list[Any]:
     """Pairs that arrived together. An endpoint asks in one way, so the first one's is that of all."""
     return list(labeler.compare([pair for pair, _ in items], items[0][1]))
@@ -97,15 +97,12 @@ def _number(logprob: float) -> float | None:
     return logprob if logprob > float("-inf") else None
 
 
-@serve.ingress(app)
 class Endpoint:
     """Checks requests, hands them to the labeler's replicas, and turns what comes back into answers or refusals."""
 
-    def __init__(self, labeler: str, settings: Serve, answering: Answering) -> None:
-        self._handle = serve.get_app_handle(labeler)
-        self._settings, self._answering = settings, answering
+    def __init__(self, ask: Ask, settings: Serve, answering: Answering) -> None:
+        self._labeler, self._settings, self._answering = ask, settings, answering
 
-    @app.post("/compare")
     async def compare(self, body: Compare) -> Preference:
         """Which response is better, asked in both orders."""
         self._check(body.prompt, body.first, body.second)
@@ -126,13 +123,11 @@ class Endpoint:
             logprobs_swapped=(_number(found.ba.first), _number(found.ba.second)),
         )
 
-    @app.post("/score")
     async def score(self, body: Score) -> Reward:
         """How good a response is."""
         self._check(body.prompt, body.response)
         return Reward(score=await self._ask(score_some, (body.prompt, body.response, self._answering.scored)))
 
-    @app.get("/health")
     async def health(self) -> Health:
         """Whether the labeler answers at all: one replica is asked."""
         await self._ask(nothing, None)
@@ -150,15 +145,26 @@ class Endpoint:
 
     async def _ask(self, function: Any, item: Any) -> Any:
         try:
-            found = await asyncio.wait_for(self._handle.one.remote((function, item)), self._settings.timeout)
+            found = await asyncio.wait_for(self._labeler((function, item)), self._settings.timeout)
         except BackPressureError:
             raise HTTPException(503, "too many requests are waiting; come back later", {"Retry-After": "1"}) from None
         except TimeoutError:
             raise HTTPException(504, f"no answer within {self._settings.timeout:g} s (serve.timeout)") from None
         if isinstance(found, Failed):
-            raise HTTPException(422 if found.cause == "question" else 502, found.reason)
+            raise HTTPException(422 if found.cause == "question" else 502, redacted(found.reason))
         if isinstance(found, Unparsable):
-            raise HTTPException(502, f"the judge gave no verdict: {found.raw[:200]}")
+            raise HTTPException(502, f"the judge gave no verdict: {redacted(found.raw)[:200]}")
         if isinstance(found, NotAsked):
-            raise HTTPException(503, found.reason)
+            raise HTTPException(503, redacted(found.reason))
         return found
+
+
+def http_app(ask: Ask, settings: Serve, answering: Answering, token: SealedToken | None) -> FastAPI:
+    """The endpoint's routes, behind its guard."""
+    endpoint = Endpoint(ask, settings, answering)
+    app = FastAPI(title="Truing labeler", docs_url=None, redoc_url=None, openapi_url=None)
+    app.post("/compare")(endpoint.compare)
+    app.post("/score")(endpoint.score)
+    app.get("/health")(endpoint.health)
+    app.add_middleware(Guard, settings=settings, token=token)
+    return app

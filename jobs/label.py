@@ -247,3 +247,9 @@ def _show_preferences(context: Context, report: Mapping[str, Any]) -> None:
     left_out = context.unmarked.note() if context.unmarked else ""
     note += f"\npairs to be labelled: {left_out}" if left_out else ""
     print_table("Labels", columns, rows, note)
+
+
+if __name__ == "__main__":
+    from jobs.cli import run_module
+
+    run_module("label")

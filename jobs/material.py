@@ -7,7 +7,6 @@ from truing.config.training import Sft
 from truing.data.demonstrations import Demonstration, load_demonstrations, split_held_out
 from truing.data.flan import load_mixture
 from truing.data.paft import Bank, load_bank
-from truing.errors import ConfigError
 from truing.records import content_id
 
 
@@ -40,7 +39,7 @@ def material(settings: Sft, seed: int) -> Material:
     """Read the sources.
 
     Raises:
-        ConfigError: a source, template or prompt that cannot be used; or nothing is left to train on.
+        ConfigError: a source, template or prompt that cannot be used.
     """
     bank = load_bank(settings.prompts) if settings.prompts else None
     if isinstance(settings.data, Mixture):
@@ -49,6 +48,4 @@ def material(settings: Sft, seed: int) -> Material:
         return Material(mixed.training, {"trained tasks": mixed.validation, **tests}, bank)
     every = [one for source in settings.data for one in load_demonstrations(source)[0]]
     training, held = split_held_out(every, settings.holdout)
-    if not training:
-        raise ConfigError("sft: no demonstration is left to train on; lower sft.holdout or give more")
     return Material(training, {"held out": held}, bank)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jobs.agreement import agreement
-from jobs.cluster import session
+from jobs.cluster.watching import watched
 from jobs.context import Context
 from jobs.evaluate import evaluate
 from jobs.label import label
@@ -72,7 +72,7 @@ def run_report(study: Study) -> None:
 def _run(study: Study, stages: tuple[Callable[[Context], None], ...]) -> None:
     context = Context.of(study)
     context.save_config()
-    with session(study):
+    with watched(study):
         for each in stages:
             each(context)
     console.print(f"\n{report(context).resolve()}", soft_wrap=True)
@@ -111,3 +111,9 @@ def _evaluate(context: Context) -> None:
     if context.study.evaluate is not None:
         with stage(context, "evaluate"):
             evaluate(context)
+
+
+if __name__ == "__main__":
+    from jobs.cli import run_module
+
+    run_module("pipeline")

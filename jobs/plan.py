@@ -6,12 +6,14 @@ import psutil
 import yaml
 
 from jobs.askings import AskedSet
-from jobs.cluster import demands
+from jobs.cluster.demands import demands
 from jobs.context import Context
+from jobs.grid.grid import data_sets
 from jobs.memory import DRIVER, Need, Shape, engine_need, learner_need, scorer_need
 from jobs.models import model_folder
 from jobs.progress import console, print_table
 from jobs.work import heaviest
+from truing.config.grid import Grid, StudyPolicies
 from truing.config.labeling import EngineLabeler
 from truing.config.policy import AiScorePart, CombinedPart, Grpo, Policy, Ppo, Reinforce, RewardModelPart
 from truing.config.study import Study
@@ -35,7 +37,10 @@ def show_plan(study: Study) -> None:
     """
     context = Context.of(study)
     print_table("Plan", ("stage", "what"), _stages(context), f"results go to {context.run.path}")
-    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each"), demands(study))
+    roles = [
+        (one.key, one.count, one.cpus, one.gpus, study.cluster.nodes.get(one.node, "any")) for one in demands(study)
+    ]
+    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each", "nodes"), roles)
     needs = stage_needs(context)
     if needs is None:
         console.print(
@@ -89,8 +94,8 @@ def stage_needs(context: Context) -> dict[str, list[Need]] | None:
         found["rejection"] = [learner_need("rejection.learner", shape, study.rejection.learner)]
     if study.policy:
         found["policy"] = _policy(study, study.policy, shape)
-    if study.evaluate:
-        found["evaluate"] = [engine_need("evaluate.engine", shape, study.evaluate.engine)]
+    if study.evaluate and study.evaluate.grid:
+        found["evaluate"] = [engine_need("evaluate.grid.engine", shape, study.evaluate.grid.engine)]
     return {stage: some for stage, some in found.items() if some}
 
 
@@ -159,12 +164,20 @@ def _stages(context: Context) -> list[tuple[str, str]]:
         rows.append(("rejection", f"best of {study.rejection.samples} for {len(context.training)} prompts"))
     if study.policy:
         rows.append(("policy", _policy_line(study.policy)))
-    if study.evaluate:
-        one = study.evaluate
-        rows.append(
-            ("evaluate", f"{len(context.evaluation)} prompts, {one.completions} completions, best of {one.best_of}")
-        )
+    if study.evaluate and study.evaluate.grid:
+        rows.append(("evaluate", _grid_line(context, study.evaluate.grid)))
     return rows
+
+
+def _grid_line(context: Context, grid: Grid) -> str:
+    """How large a grid is, with what its data hold."""
+    sets = data_sets(context, grid)
+    names = ["the study's own" if isinstance(one, StudyPolicies) else one.name for one in grid.policies]
+    asked = ", ".join(f"{one.name} {len(one.questions)}" for one in sets)
+    return (
+        f"policies ({', '.join(names)}) x questions ({asked}) x {len(grid.temperatures)} temperatures x K = {grid.completions},"
+        f" {len(grid.metrics)} kinds of metrics"
+    )
 
 
 def _wordings(wanted: Wordings | None) -> list[tuple[str, str]]:

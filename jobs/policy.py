@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from actors.policy import Policy
+from actors.rollout import RolloutEngine
 from jobs.context import Context
 from jobs.labelers import member, online, spent
 from jobs.progress import headline, print_table
 from jobs.steps import evaluation_steps
-from jobs.training import export, trained, training_run
+from jobs.training import export, persistently, trained, training_run
 from trainers import grpo, ppo, reinforce, rloo
 from trainers.roles import Folders, Roles
 from trainers.rollouts import Sampler
@@ -71,8 +72,11 @@ def _work(context: Context, settings: PolicySettings, reward_folder: str, folder
         groups: dict[str, Any] = {"policy": roles.policy} | ({"critic": roles.critic} if roles.critic else {})
         state = {"sampler": sampler, "kl": kl}
         total, trackers = settings.steps, study.trackers
-        with training_run(folder, groups, state, settings, title="policy", total=total, trackers=trackers) as run:
-            TRAINERS[settings.algorithm.kind](run, roles, sampler, kl, settings)
+        with training_run(
+            folder, groups, state, settings, title="policy", total=total, trackers=trackers, at_rest=sampler.at_rest
+        ) as run:
+            train = partial(TRAINERS[settings.algorithm.kind], run, roles, sampler, kl, settings)
+            persistently(context, run, train, roles.others, partial(roles.engines.aside, RolloutEngine.interrupt))
         export(folder, roles.policy, Policy.export)
     finally:
         roles.close()

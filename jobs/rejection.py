@@ -11,7 +11,7 @@ from jobs.grading import Graders, graded
 from jobs.policy import own_reward_model
 from jobs.progress import headline, print_table
 from jobs.sample import complete, requests
-from jobs.training import export, learners, trained, training_run
+from jobs.training import export, learners, persistently, trained, training_run
 from trainers import best_of_n, sft
 from trainers.looks import Looks
 from truing.config.policy import RejectionSampling
@@ -51,7 +51,7 @@ def _work(context: Context, settings: RejectionSampling, folder: Path) -> dict[s
         with training_run(
             folder, groups, state, settings, title="best of n", total=total, trackers=study.trackers
         ) as run:
-            sft.train(run, group, stream, (), looks, total, settings.batch)
+            persistently(context, run, partial(sft.train, run, group, stream, (), looks, total, settings.batch))
         export(folder, group, SupervisedLearner.export)
     return report
 

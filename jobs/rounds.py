@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jobs.grid.policies import TRAINED as TRAINED_NAMES
+from jobs.grid.store import read_grid
 from jobs.progress import headline, print_table
-from jobs.store import RunFolder, read_json, write_json
+from jobs.run_path import run_path
+from jobs.store import RunFolder, write_json
 from trainers.run import read_metrics
 from truing.config.study import Study
 from truing.errors import ConfigError
@@ -20,7 +23,7 @@ TRAINED = ("policy", "rejection", "dpo")
 
 def round_of(study: Study, number: int) -> Study:
     """The study of one round (from 1). Raises ConfigError where the round before left no policy."""
-    home = Path(study.storage) / study.name
+    home = run_path(study)
     changes: dict[str, Any] = {
         "name": f"round-{number}",
         "storage": str(home),
@@ -53,7 +56,7 @@ def run_rounds(study: Study, one_round: Callable[[Study], None]) -> None:
         raise ConfigError(
             "rounds: each begins from the policy of the one before; add a policy, rejection or dpo section"
         )
-    home = Path(study.storage) / study.name
+    home = run_path(study)
     for number in range(1, study.rounds + 1):
         headline(f"Round {number} of {study.rounds}")
         one_round(round_of(study, number))
@@ -68,10 +71,11 @@ def _figures(run: Path, number: int) -> dict[str, Any]:
     folder = RunFolder(run)
     tested = folder.report_of("reward_model")
     rewarded = read_metrics(run / "policy" / "metrics.jsonl")
-    results = read_json(run / "evaluation" / "results.json") or []
-    wins = {row["policy"]: row["win_rate"] for row in results if row["split"] == "id"}
+    measured = read_grid(run)
+    figures = measured.figures if measured else ()
+    wins = {one.policy: one.value for one in figures if (one.metric, one.data) == ("win rate", "id")}
     accuracy = (tested or {}).get("accuracy", {}).get("all")
-    trained = next((wins[name] for name in ("trained", "dpo") if wins.get(name)), None)
+    trained = next((wins[name] for name in TRAINED_NAMES.values() if name in wins), None)
     return {
         "round": number,
         "pairs": (tested or {}).get("training_pairs"),
@@ -79,5 +83,5 @@ def _figures(run: Path, number: int) -> dict[str, Any]:
         "first reward": rewarded[0]["reward"] if rewarded else None,
         "last reward": rewarded[-1]["reward"] if rewarded else None,
         "last KL": rewarded[-1]["kl"] if rewarded else None,
-        "win rate against the round's start": trained and trained["value"],
+        "win rate against the round's start": trained,
     }

@@ -6,6 +6,7 @@ import socket
 import threading
 from pathlib import Path
 
+from fastapi import FastAPI
 from ray import serve
 
 from actors.group import Needs
@@ -13,9 +14,10 @@ from actors.labelers import Online
 from actors.serving import deploy
 from jobs.askings import askings
 from jobs.calibrated import fitted_maps
-from jobs.cluster import session
+from jobs.cluster.watching import watched
 from jobs.context import Context
-from jobs.http import Answering, Endpoint
+from jobs.http import Answering, http_app
+from jobs.http_guard import SealedToken, sealed_token
 from jobs.labelers import member, online, spent
 from jobs.progress import console
 from trainers.roles import labeler_needs
@@ -27,18 +29,18 @@ from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 
 ENDPOINT, LABELER = "truing", "truing-labeler"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def run_serve(study: Study) -> None:
     """Start the endpoint and wait for a signal that ends it; its URL is the last line printed.
 
     Raises:
-        ConfigError: the labeler is no single engine or endpoint, a template is not usable, the port is taken, or a
-            calibration is wanted and not fitted yet.
+        ConfigError: the labeler is no single engine or endpoint, a template is not usable, there is no token where one is
+            asked for, the port is taken, or a calibration is wanted and not fitted yet.
         LabelerStopped: the endpoint behind the labeler does not answer, or its budget is spent.
     """
     settings = online(study.labeler, "serve")
+    token = sealed_token(study.serve)
     label, context = study.label, Context.of(study)
     ((name, asking),) = askings([label.templates], [label.style], label.criteria[:1], tuple(label.templates)).items()
     calibration = fitted_maps(context, [name]).get(name)
@@ -49,16 +51,11 @@ def run_serve(study: Study) -> None:
         )
     answering = Answering(asking, Asking({"*": template}, Style()), calibration)
     port = free_port(study.serve)
-    if study.serve.host not in LOOPBACK:
-        console.print(
-            f"  warning: {study.serve.host} can be reached from other machines and asks for no key;"
-            " put a proxy that does before it"
-        )
-    with session(study):
+    with watched(study):
         context.connect()
         account = spent(context.run.path, member(settings).id)
         needs = labeler_needs(settings, study.cluster)
-        url = start(study.serve.model_copy(update={"port": port}), settings, account, answering, needs)
+        url = start(study.serve.model_copy(update={"port": port}), settings, account, answering, token, needs)
         console.print(f"  POST {url}/compare    POST {url}/score    GET {url}/health    (Ctrl-C ends it)")
         console.print(url, soft_wrap=True)
         _wait()
@@ -87,15 +84,22 @@ def free_port(settings: Serve) -> int:
         ) from None
 
 
-def start(settings: Serve, labeler: Online, spent: Path, answering: Answering, needs: Needs) -> str:
+def start(
+    settings: Serve, labeler: Online, spent: Path, answering: Answering, token: SealedToken | None, needs: Needs
+) -> str:
     """Deploy labeler and endpoint; returns the endpoint's base URL. `spent`: see `deploy`, whose errors it raises."""
+
+    def app() -> FastAPI:
+        """Made in the endpoint's own process."""
+        return http_app(serve.get_app_handle(LABELER).one.remote, settings, answering, token)
+
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": settings.timeout + 5})
     deploy(LABELER, labeler, spent, settings.replicas, needs, settings.replicas.queue)
-    endpoint = serve.deployment(Endpoint).options(
+    endpoint = serve.deployment(serve.ingress(app)()).options(
         name=ENDPOINT, max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0}
     )
-    serve.run(endpoint.bind(LABELER, settings, answering), name=ENDPOINT, route_prefix="/")
+    serve.run(endpoint.bind(), name=ENDPOINT, route_prefix="/")
     return f"http://{settings.host}:{settings.port}"
 
 

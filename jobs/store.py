@@ -64,13 +64,7 @@ class Table:
         if not rows:
             return
         path = self.folder / f"part-{content_id(sorted(str(row['id']) for row in rows))}.parquet"
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), part)
-            part.replace(path)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from None
+        write_rows(path, rows, schema)
 
     def parts(self) -> list[Path]:
         """Files whose rows are the table's."""
@@ -101,6 +95,21 @@ class Table:
     def times_asked(self) -> int:
         """Rows handed to a worker so far, in all runs; one that was asked twice counts twice."""
         return sum(int(line) for path in self.asked.glob("*") for line in path.read_text(encoding="ascii").split())
+
+
+def write_rows(path: Path, rows: Sequence[Row], schema: Any = None) -> None:
+    """A Parquet file, under a temporary name first, with a pyarrow `schema` or the one that the rows imply.
+
+    Raises:
+        TruingError: the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), part)
+        part.replace(path)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from None
 
 
 def cannot_write(folder: Path, error: OSError) -> TruingError:
@@ -167,8 +176,7 @@ class RunFolder:
             raise ConfigError(
                 f"{folder}: holds checkpoints made with other settings or data; give name=... for a new run, or delete {folder}"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.write_text(key)
+        write_text(marker, key)
         return folder
 
     def finish(self, stage: str, key: str, report: dict[str, Any]) -> None:

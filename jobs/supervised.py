@@ -12,11 +12,10 @@ from jobs.context import Context
 from jobs.material import Material
 from jobs.overlap import overlap
 from jobs.progress import headline, print_table
-from jobs.training import export, learners, trained, training_run
+from jobs.training import export, learners, persistently, trained, training_run
 from trainers import sft
 from trainers.looks import Looks
 from truing.algorithms.statistics import bootstrap_mean
-from truing.config.study import Study
 from truing.config.training import Sft
 from truing.data.stream import numbered
 from truing.data.supervised_stream import ExampleStream
@@ -37,7 +36,7 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
     make = partial(SupervisedLearner, context.base_folder, shown, settings.learner)
     with learners(context, "supervised learner", settings.learner, make) as group:
         before = _tested(group, material, settings, study.seed)
-        _train(folder, group, material, study, settings)
+        _train(context, folder, group, material, settings)
         after = _tested(group, material, settings, study.seed)
         export(folder, group, SupervisedLearner.export)
     if settings.generate is not None:
@@ -49,8 +48,10 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
     return {"training": len(material.training), "before": before, "after": after}
 
 
-def _train(folder: Path, group: ActorGroup[SupervisedLearner], material: Material, study: Study, settings: Sft) -> None:
-    bank, prompts = material.bank, settings.prompts
+def _train(
+    context: Context, folder: Path, group: ActorGroup[SupervisedLearner], material: Material, settings: Sft
+) -> None:
+    study, bank, prompts = context.study, material.bank, settings.prompts
     count, epochs = len(material.training), prompts.epochs if prompts else settings.epochs
     stream = ExampleStream(numbered(count), study.seed, len(bank.train) if bank else 1, prompts.every if prompts else 1)
     total = sft.updates(count, epochs, settings)
@@ -58,7 +59,7 @@ def _train(folder: Path, group: ActorGroup[SupervisedLearner], material: Materia
     held = _asked(material, next(iter(material.tests)), 0)
     groups, state = {"learner": group}, {"stream": stream, "looks": looks}
     with training_run(folder, groups, state, settings, title="SFT", total=total, trackers=study.trackers) as run:
-        sft.train(run, group, stream, held, looks, total, settings.batch)
+        persistently(context, run, partial(sft.train, run, group, stream, held, looks, total, settings.batch))
         run.take_best()
 
 

@@ -6,6 +6,7 @@ and not committed is removed. Rows that failed are dead letters and are not aske
 everything that the failure depends on. Those that failed for a reason that may pass are asked again by the next pass.
 """
 
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from actors.exporting import PassGauges, place, run_name
 from actors.group import Needs
-from actors.pending import translated
+from actors.pending import fetch, translated
 from actors.spending import Usage
 from jobs.progress import Progress
 from jobs.requests import Ledger, shards, standing, write_requests
@@ -64,7 +66,7 @@ def sweep(
     Raises:
         TruingError: more than a share of the rows failed (with the three commonest reasons), as soon as that is certain;
             or a worker's own.
-        ActorDied: a worker died more often than Ray starts it again.
+        ActorDied: a worker died more often than Ray starts it again, or the actor that counts died.
     """
     ledger = write_requests(rows, table, pool.batch)
     sweep_requests(title, table, ledger, pool, max_failed=max_failed, connect=connect)
@@ -90,7 +92,7 @@ def sweep_requests(
     if ledger.open and bearable >= 0:
         connect()
         with Progress(title, ledger.total, done=ledger.total - ledger.open) as progress:
-            count = _answered(table, ledger, pool, progress, bearable)
+            count = _answered(title, table, ledger, pool, progress, bearable)
         ledger = stand(table, ledger)
     if count.fault is not None:
         kind, message = count.fault
@@ -117,23 +119,30 @@ def _too_many(title: str, table: Table, ledger: Ledger, reasons: Counter[str], m
     )
 
 
-def _answered(table: Table, ledger: Ledger, pool: Pool, progress: Progress, bearable: float) -> Count:
+def _answered(title: str, table: Table, ledger: Ledger, pool: Pool, progress: Progress, bearable: float) -> Count:
     """Run the pipeline in a thread of its own, and show how far it has come. `bearable`: further rows that may fail."""
     import ray
 
-    tally: Any = ray.remote(Tally).options(num_cpus=0).remote(bearable)
-    known = ledger.total - ledger.open
+    run = run_name(table.folder)
+    tally: Any = ray.remote(Tally).options(num_cpus=0).remote(bearable, (run, "tally"))
+    known, gauges = ledger.total - ledger.open, PassGauges(run, title, ledger.open)
+
+    def look(*, last: bool = False) -> Count:
+        (count,) = fetch([tally.read.remote()], f"{title}: the actor that counts", pool.needs.call_deadline)
+        failed, usage = count.failed.total(), sum(count.usage.values(), Usage())
+        gauges.at(count.answered, failed, usage, time.monotonic(), last=last)
+        progress.at(min(known + count.answered + failed, ledger.total))
+        return count
+
     with _one_thread() as thread:
-        running = thread.submit(_pipeline, table, pool, tally)
+        running = thread.submit(_pipeline, title, table, pool, tally)
         while not wait([running], timeout=POLL).done:
-            count: Count = ray.get(tally.read.remote())
-            progress.at(min(known + count.answered + count.failed.total(), ledger.total))
-        count = ray.get(tally.read.remote())
+            look()
+        count = look(last=True)
         error = running.exception()
     ray.kill(tally)
     if count.fault is None and error is not None:
         raise _explained(error)
-    progress.at(min(known + count.answered + count.failed.total(), ledger.total))
     return count
 
 
@@ -147,7 +156,7 @@ def _one_thread() -> Iterator[ThreadPoolExecutor]:
         thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _pipeline(table: Table, pool: Pool, tally: Any) -> None:
+def _pipeline(title: str, table: Table, pool: Pool, tally: Any) -> None:
     """Read the requests, leave out what is committed, ask, write, commit: one block for each batch."""
     import ray
     from ray.data.checkpoint import CheckpointConfig
@@ -173,9 +182,11 @@ def _pipeline(table: Table, pool: Pool, tally: Any) -> None:
             compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
             num_cpus=pool.needs.cpus,
             num_gpus=pool.needs.gpus or None,
+            memory=pool.needs.memory or None,
+            resources=dict(pool.needs.resources) or None,
             max_restarts=pool.needs.restarts,
             max_task_retries=pool.needs.restarts,
-            runtime_env={"env_vars": pool.needs.environment},
+            runtime_env={"env_vars": pool.needs.environment | place(title, run_name(table.folder))},
         )
     answered.write_parquet(str(table.folder.resolve()), ray_remote_args=LIGHT)
 

@@ -21,3 +21,9 @@ def train(context: Context) -> None:
         train_rejection(context)
     if study.policy is not None:
         train_policy(context)
+
+
+if __name__ == "__main__":
+    from jobs.cli import run_module
+
+    run_module("train")

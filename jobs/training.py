@@ -3,20 +3,25 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from actors.exporting import StepGauges, run_name
 from actors.group import ActorGroup
 from actors.learner import Seat
 from jobs.context import Context
 from jobs.progress import Progress, console
-from trainers.roles import worker_needs
+from jobs.status import STEPS
+from jobs.store import write_json
+from jobs.timeline import keep_actor_spans
+from trainers.mending import persist
+from trainers.roles import learner_needs
 from trainers.run import Run, Stateful
 from trainers.trackers import Trackers, flat
 from truing.config.roles import Learner
 from truing.config.tracking import Tracker
+from truing.redaction import redacted
 
 A = TypeVar("A")
 
@@ -65,7 +70,7 @@ def trained(
 def learners(context: Context, role: str, settings: Learner, make: Callable[[Seat], A]) -> Iterator[ActorGroup[A]]:
     """The ranks of a learner, loaded; they end with the block."""
     context.connect()
-    group = ActorGroup.ranks(role, settings.ranks, make, worker_needs(settings, context.study.cluster))
+    group = ActorGroup.ranks(role, settings.ranks, make, learner_needs(settings, context.study.cluster))
     try:
         yield group.ready()
     finally:
@@ -82,14 +87,18 @@ def training_run(
     title: str,
     total: int,
     trackers: Sequence[Tracker],
+    at_rest: Callable[[], bool] = lambda: True,
 ) -> Iterator[Run]:
     """A run with its progress and trackers. One that was interrupted goes on from its last checkpoint, and says so.
+
+    `at_rest`: see `Run`.
 
     Raises:
         ConfigError: a tracker's package is not installed, or it has no key.
     """
-    tracked = Trackers(trackers, folder, partial(console.print, style="yellow", markup=False, soft_wrap=True))
-    bar = Progress(title, total, done=0)
+    tracked = Trackers(trackers, folder, _warn)
+    bar, gauges = Progress(title, total, done=0), StepGauges(run_name(folder), title)
+    write_json(folder / STEPS, {"steps": total})
     first, finished = True, False
 
     def on_step(row: dict[str, Any]) -> None:
@@ -101,16 +110,33 @@ def training_run(
         note = f"reward {row['reward']:.3f} KL {row['kl']:.3f}" if rewarded else f"loss {row['loss']:.3f}"
         bar.at(row["step"] + 1, note, flat(row))
         tracked.log(row)
+        gauges.log(row)
 
     if any(folder.glob("checkpoint-*")):
         console.print(f"  {title}: going on from the last checkpoint of {folder}")
-    with bar:
+    with bar, gauges:
         try:
             every, keep = settings.checkpoint_every, settings.keep
-            yield Run(folder, every=every, groups=groups, state=state, on_step=on_step, keep=keep)
+            yield Run(folder, every=every, groups=groups, state=state, on_step=on_step, keep=keep, at_rest=at_rest)
             finished = True
         finally:
             tracked.close(finished=finished)
+            keep_actor_spans(folder)
+
+
+def persistently(
+    context: Context,
+    run: Run,
+    train: Callable[[], None],
+    others: Sequence[ActorGroup[Any]] = (),
+    quiet: Callable[[], None] = lambda: None,
+) -> None:
+    """Train to the end, mending what is lost as often as `cluster.mends` says; see `persist`."""
+    persist(run, train, others, mends=context.study.cluster.mends, say=lambda line: _warn(f"  {line}"), quiet=quiet)
+
+
+def _warn(line: str) -> None:
+    console.print(redacted(line), style="yellow", markup=False, soft_wrap=True)
 
 
 def export(folder: Path, group: ActorGroup[Any], method: Any, *arguments: float) -> Path:

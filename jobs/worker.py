@@ -11,10 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors import logs
+from actors.exporting import count_start, own_place, watch_memory
 from actors.spending import Usage
 from jobs.store import Table
 from truing.errors import ActorDied, LabelerStopped, TruingError
 from truing.records import Failed, NotAsked, Row, Unparsable
+from truing.redaction import redacted
 
 Answer = Row | Failed | Unparsable | NotAsked
 Answerer = Callable[[Any, list[Row]], list[Answer]]
@@ -36,8 +39,12 @@ class Tally:
     What it holds is shown, and ends a hopeless pass early; what is stored decides.
     """
 
-    def __init__(self, bearable: float) -> None:
-        """`bearable`: rows that may fail; more of them, and the pass as a whole fails, whatever else is answered."""
+    def __init__(self, bearable: float, place: tuple[str, str]) -> None:
+        """`bearable`: rows that may fail; more of them, and the pass as a whole fails, whatever else is answered.
+
+        `place`: run and role of its process.
+        """
+        watch_memory(place)
         self._count, self._bearable = Count(), bearable
         self._failed: set[str] = set()
 
@@ -81,6 +88,9 @@ class Worker:
     ) -> None:
         # One thread of our own makes the object and runs it: OpenMP counts threads per calling thread, and in the
         # threads that Ray Data calls from an engine would compute on a single core.
+        logs.configure()
+        count_start()
+        watch_memory(own_place())
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._answer, self._usage = answer, usage
         self._table, self._schema, self._tally = table, schema, tally
@@ -116,7 +126,7 @@ class Worker:
         unasked = [answer for answer in answers if isinstance(answer, NotAsked)]
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, Failed | Unparsable):
-                reason = answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}"
+                reason = redacted(answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}")
                 may_pass = isinstance(answer, Failed) and answer.cause == "passing"
                 (passing if may_pass else dead).append({"id": row["id"], "reason": reason})
             elif isinstance(answer, dict):
@@ -143,11 +153,11 @@ class Worker:
         import ray
 
         self._stopped = True
-        ray.get(self._tally.stop.remote(type(fault).__name__, str(fault)))
+        ray.get(self._tally.stop.remote(type(fault).__name__, redacted(str(fault))))
 
 
 def _not_started(error: BaseException) -> ActorDied:
     """What an engine says of a model that it cannot load, in one line; the worker's log has the whole of it."""
     logging.getLogger(__name__).error("the actor cannot be started", exc_info=error)
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    said = redacted(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
     return ActorDied(f"worker: cannot be started ({said}); give a model that the engine can load")

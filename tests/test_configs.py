@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from jobs.askings import askings
-from jobs.cluster import check_capacity
+from jobs.cluster.capacity import check_capacity
+from jobs.cluster.kinds import Nodes
 from jobs.context import Context
 from jobs.store import RunFolder
 from truing.config.load import load_study
@@ -83,11 +84,11 @@ def test_an_evaluation_has_prompts_of_every_split(context: Context):
 
 
 def test_it_fits_a_machine_with_two_cpus(study: Study):
-    check_capacity(study, cpus=2, gpus=0)
+    check_capacity(study, [Nodes("machine", {"CPU": 2}, 1)])
 
 
 def test_prompt_and_answer_have_room_in_the_context(study: Study):
     if study.policy is not None:
         assert study.policy.sampling.max_tokens * 2 < study.model.context
-    if study.evaluate is not None:
-        assert study.evaluate.sampling.max_tokens * 2 < study.model.context
+    if study.evaluate is not None and study.evaluate.grid is not None:
+        assert study.evaluate.grid.max_tokens * 2 < study.model.context

@@ -31,7 +31,7 @@ def check_failures(rewards: Sequence[Sequence[Reward]], allowed: float) -> None:
 def batch_figures(
     rewards: Sequence[Sequence[Reward]], old: Sequence[Sequence[Floats]], reference: Sequence[Sequence[Floats]]
 ) -> dict[str, Any]:
-    """Mean raw reward and its parts, KL of a response (k1, nats), tokens of a response, failed rewards."""
+    """Mean raw reward and its parts, KL of a response (k1, nats), tokens of a response and of all, failed rewards."""
     every = [reward for group in rewards for reward in group]
     known = [reward for reward in every if reward.total is not None]
     names = sorted({name for reward in known for name in reward.parts})
@@ -45,5 +45,6 @@ def batch_figures(
         "parts": parts,
         "kl": kl,
         "length": float(np.mean([len(o) for o, _ in pairs])),
+        "tokens": sum(len(o) for o, _ in pairs),
         "failed": len(every) - len(known),
     }

@@ -1,7 +1,7 @@
 """The actors that an RL trainer commands, and how they are started from a configuration."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,8 @@ from actors.engine import engine_environment
 from actors.group import ActorGroup, Needs
 from actors.labelers import Online, open_labeler
 from actors.learner import learner_environment
+from actors.native import ReceivingEngine, SendingPolicy
+from actors.placement import GIB, ROOM
 from actors.policy import Policy
 from actors.reference import Reference
 from actors.reward_model import RewardScorer
@@ -25,6 +27,7 @@ from actors.scoring import (
     rule_scores,
 )
 from actors.serving import ServedLabelers
+from trainers.sync import Native, ObjectStore, Push
 from truing.config.labeling import EngineLabeler, RecordedLabeler, Style
 from truing.config.policy import (
     AiScorePart,
@@ -36,13 +39,19 @@ from truing.config.policy import (
     part_name,
 )
 from truing.config.policy import Policy as PolicySettings
-from truing.config.roles import Cluster, Engine, Learner, Model, Scorer
+from truing.config.roles import Cluster, Engine, Learner, Model, NodeRole, Route, Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 from truing.records import Failed, Prompt
 
 PROBE = ("What is a wheel for?", "A wheel lets heavy things roll, so that little force moves them far.")
+
+ENDS: Mapping[Route, tuple[type[Policy], type[RolloutEngine], Callable[[], Push]]] = {
+    "object_store": (Policy, RolloutEngine, ObjectStore),
+    "native": (SendingPolicy, ReceivingEngine, Native),
+}
+"""Who pushes, who takes, and what goes on between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +62,48 @@ class Folders:
     reward_model: str
 
 
-def engine_needs(engine: Engine, cluster: Cluster, restarts: int = 0) -> Needs:
+def engine_needs(engine: Engine, cluster: Cluster, node: NodeRole, restarts: int = 0) -> Needs:
     """What one engine asks of the cluster. Colocated roles take turns, so Ray reserves no CPU for each."""
-    cpus = 0 if cluster.colocate else engine.cpus
-    environment = engine_environment(engine)
-    return Needs(cpus, engine.gpus, environment, cluster.start_deadline, cluster.call_deadline, restarts)
+    return _needs(engine, cluster, node, engine_environment(engine), restarts)
 
 
-def worker_needs(role: Learner | Scorer, cluster: Cluster, restarts: int = 0) -> Needs:
-    """What one learner rank or scorer asks of the cluster."""
-    cpus = 0 if cluster.colocate else role.cpus
-    threads = learner_environment(Learner(cpus=role.cpus, gpus=role.gpus))
-    return Needs(cpus, role.gpus, threads, cluster.start_deadline, cluster.call_deadline, restarts)
+def learner_needs(learner: Learner, cluster: Cluster) -> Needs:
+    """What one learner rank asks of the cluster. Ray does not start it again: its group is mended as a whole."""
+    return _needs(learner, cluster, "learner", learner_environment(learner), restarts=0)
+
+
+def scorer_needs(scorer: Scorer, cluster: Cluster) -> Needs:
+    """What one actor of forward passes asks of the cluster."""
+    environment = learner_environment(Learner(cpus=scorer.cpus, gpus=scorer.gpus))
+    return _needs(scorer, cluster, "scorer", environment, cluster.restarts)
 
 
 def labeler_needs(labeler: Online | RecordedLabeler, cluster: Cluster) -> Needs:
     """What one labeler asks of the cluster; one that only waits for a network asks for hardly anything."""
     if isinstance(labeler, EngineLabeler):
-        return engine_needs(labeler.engine, cluster, cluster.restarts)
+        return engine_needs(labeler.engine, cluster, "labeler", cluster.restarts)
     return Needs(0, 0, {}, cluster.start_deadline, cluster.call_deadline, cluster.restarts)
+
+
+def _needs(
+    role: Engine | Learner | Scorer, cluster: Cluster, node: NodeRole, environment: dict[str, str], restarts: int
+) -> Needs:
+    cpus = 0 if cluster.colocate else role.cpus
+    resources = {cluster.nodes[node]: 1.0} if node in cluster.nodes else {}
+    # Nodes that an autoscaler adds take minutes to come.
+    patience = float(cluster.start_deadline) if cluster.autoscaling else ROOM
+    memory = int(cluster.memory.get(node, 0) * GIB)
+    return Needs(
+        cpus,
+        role.gpus,
+        environment,
+        cluster.start_deadline,
+        cluster.call_deadline,
+        restarts,
+        resources,
+        patience,
+        memory,
+    )
 
 
 def score_asking(part: AiScorePart) -> Asking:
@@ -101,19 +133,22 @@ class Roles:
         self.groups: list[ActorGroup[Any] | ServedLabelers] = []
         lora = settings.learner.lora
         pushed = lora if lora and lora.push == "adapter" else None
-        engine = partial(RolloutEngine, start, model, settings.engine, settings.sampling, list(prompts), pushed)
-        needs = engine_needs(settings.engine, cluster)
-        self.engines = ActorGroup.interruptible("rollout", settings.engine.count, engine, needs)
+        learner_end, engine_end, push = ENDS[settings.push.chosen(settings.learner, settings.engine)]
+        self.push: Push = push()
+        engine = partial(engine_end, start, model, settings.engine, settings.sampling, list(prompts), pushed)
+        needs, count = engine_needs(settings.engine, cluster, "rollout"), settings.engine.count
+        most = max(count, settings.engine.max_count or count)
+        self.engines = ActorGroup.elastic("rollout", count, most, engine, needs)
         self.groups.append(self.engines)
         self.references: ActorGroup[Reference] = self._started(
             "reference",
             settings.reference.count,
             partial(Reference, start, settings.reference, self._precision, temperature),
-            worker_needs(settings.reference, cluster, cluster.restarts),
+            scorer_needs(settings.reference, cluster),
         )
         self.graph = RewardGraph([self._part(part) for part in settings.rewards])
         self.policy: ActorGroup[Policy] = self._ranks(
-            "policy", partial(Policy, start, settings.learner, temperature), settings.learner
+            "policy", partial(learner_end, start, settings.learner, temperature), settings.learner
         )
         self.critic: ActorGroup[Critic] | None = None
         if isinstance(settings.algorithm, Ppo | Reinforce):
@@ -130,7 +165,7 @@ class Roles:
         return group
 
     def _ranks(self, role: str, make: Any, learner: Learner) -> ActorGroup[Any]:
-        group = ActorGroup.ranks(role, learner.ranks, make, worker_needs(learner, self._cluster))
+        group = ActorGroup.ranks(role, learner.ranks, make, learner_needs(learner, self._cluster))
         self.groups.append(group)
         return group
 
@@ -140,12 +175,12 @@ class Roles:
         if isinstance(part, RewardModelPart):
             folder = part.path or self._folders.reward_model
             make = partial(RewardScorer, folder, self._model.context, part.scorer, self._precision)
-            needs = worker_needs(part.scorer, self._cluster, self._cluster.restarts)
+            needs = scorer_needs(part.scorer, self._cluster)
             group = self._started("reward model", part.scorer.count, make, needs)
             return Part(part.kind, part.weight, group, model_scores)
         if isinstance(part, CombinedPart):
             make = partial(SafetyAndHelpfulness, part, self._model.context, self._precision)
-            needs = worker_needs(part.scorer, self._cluster, self._cluster.restarts)
+            needs = scorer_needs(part.scorer, self._cluster)
             group = self._started("reward models", part.scorer.count, make, needs)
             asked = frozenset(prompt.id for prompt in self._prompts if prompt.domain in part.domains)
             options = {"safety_prompts": asked, "threshold": part.threshold}
@@ -174,6 +209,11 @@ class Roles:
     def unanswerable(self) -> dict[str, Failed]:
         """Prompts that no engine can answer, with the reason."""
         return dict(self.engines.first(RolloutEngine.unanswerable))
+
+    @property
+    def others(self) -> list[ActorGroup[Any]]:
+        """The groups whose state no checkpoint keeps. Served labelers are not among them: Ray Serve mends those."""
+        return [one for one in self.groups if isinstance(one, ActorGroup) and one not in (self.policy, self.critic)]
 
     def close(self) -> None:
         """End every actor."""

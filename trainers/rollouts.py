@@ -57,17 +57,17 @@ class Sampler:
             texts,
             PromptStream(numbered(len(texts)), seed) if texts else None,
         )
-        written, engines = settings.rollouts, len(roles.engines)
+        written = settings.rollouts
         slice_size = written.slice_size or settings.prompts
         self._plan = Plan(settings.algorithm.completions, seed, slice_size, written.spare, written.staleness)
-        self._sizes = split_sizes(settings.prompts + engines * written.spare, engines)
         self._next: Arriving[Group] | None = None
         self._latest: Arriving[Group] | None = None
         self._left: list[Group] = []
 
     def draw(self, run: Run, step: int) -> Drawn:
-        """This step's batch; the engines have the policy's current weights when it returns."""
+        """This step's batch; the engines, new ones among them, have the policy's current weights when it returns."""
         settings, written = self._settings, self._settings.rollouts
+        self._roles.engines.join()
         if self._next is None:
             checksum, gap = self._push(run, step)
             arriving = self._begin(step)
@@ -95,30 +95,38 @@ class Sampler:
         roles, settings = self._roles, self._settings
         with run.time("push"):
             return push_weights(
-                roles.policy, roles.engines, step, roles.probe,
-                bucket=settings.weight_bucket_gb * 1e9, tolerance=settings.probe_tolerance,
+                roles.policy, roles.engines, step, roles.probe, roles.push,
+                bucket=settings.push.bucket_gb * 1e9, tolerance=settings.probe_tolerance,
             )  # fmt: skip
 
     def _begin(self, step: int) -> Arriving[Group]:
         """Set the engines to work on what the last batch did without and on new prompts."""
         self._collect()
-        fresh = iter(self._prompts.take(sum(self._sizes) - len(self._left)))
+        engines = len(self._roles.engines)
+        sizes = split_sizes(self._settings.prompts + engines * self._plan.spare, engines)
+        # Fewer engines than before have less to spare: what they cannot take waits.
+        going_on, self._left = self._left[: sum(sizes)], self._left[sum(sizes) :]
+        fresh = iter(self._prompts.take(sum(sizes) - len(going_on)))
         asked: list[str | Group] = []
-        for engine, size in enumerate(self._sizes):
-            old = self._left[engine :: len(self._sizes)]
+        for engine, size in enumerate(sizes):
+            old = going_on[engine :: len(sizes)]
             asked += [*old, *islice(fresh, size - len(old))]
         return self._roles.engines.stream(RolloutEngine.write, asked, self._plan, sizes=self._plan.sizes, step=step)
 
     def _collect(self) -> None:
         """What the latest batch did without, when all of it is written."""
         if self._latest is not None and self._plan.spare:
-            self._left, self._latest = self._latest.left().get(), None
+            self._left, self._latest = [*self._left, *self._latest.left().get()], None
 
     def _take_texts(self) -> list[str]:
         mix = self._settings.pretraining
         if mix is None or self._text_ids is None:
             return []
         return [self._texts[int(key)] for key in self._text_ids.take(mix.texts)]
+
+    def at_rest(self) -> bool:
+        """Whether nothing is being written, between two steps."""
+        return self._next is None and not self._plan.spare
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the places in the streams, what was left over, and the batch that is ahead, as written."""
@@ -132,7 +140,7 @@ class Sampler:
         self._prompts.restore(state["prompts"])
         if self._text_ids is not None:
             self._text_ids.restore(state["texts"])
-        self._left = _groups(state["left"])
+        self._left, self._next, self._latest = _groups(state["left"]), None, None
         if state["ahead"] is not None:
             self._next = self._roles.engines.stream(_given, _groups(state["ahead"]), self._plan, sizes=self._plan.sizes)
 

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from actors.group import ActorGroup
+from trainers.metrics import read_metrics
 from truing.errors import ConfigError
 
 
@@ -25,8 +26,15 @@ class Stateful(Protocol):
         ...
 
 
+UPDATE = "update"
+"""The phase of a step in which weights change."""
+
+
 class Run:
-    """Metrics and checkpoints of one trainer in one folder. The state is saved together, new before old is deleted."""
+    """Metrics and checkpoints of one trainer in one folder. The state is saved together, new before old is deleted.
+
+    `folder` holds them. `groups` are the actors whose weights are part of the state.
+    """
 
     def __init__(
         self,
@@ -37,13 +45,23 @@ class Run:
         state: Mapping[str, Stateful],
         on_step: Any = None,
         keep: int = 1,
+        at_rest: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`every`: steps between checkpoints, of which the last `keep` stay."""
-        self._folder, self._every, self._groups, self._state = folder, every, dict(groups), dict(state)
+        """`every`: steps between checkpoints, of which the last `keep` stay. `at_rest`: no work is under way, so that the
+        state can be had without waiting.
+        """
+        self.folder, self.groups = folder, dict(groups)
+        self._every, self._state, self._at_rest = every, dict(state), at_rest
         self._on_step, self._kept = on_step, keep
+        self._first = self._states()
+        self._begun: tuple[int, dict[str, Any]] | None = None
+        self._again: tuple[int, dict[str, Any]] | None = None
+        self._phase = ""
         self._stopped = self._is_best = False
         self._row: Mapping[str, Any] = {}
         self._timings: dict[str, float] = {}
+        self._spans: list[list[str | float]] = []
+        self._epoch = 0.0  # Unix time at which the step's clock showed 0
         self._metrics = folder / "metrics.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -56,21 +74,35 @@ class Run:
         done = self._resume()
         if done > total:
             raise ConfigError(
-                f"{self._folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name"
+                f"{self.folder}: is at step {done} and {total} are asked; give steps={done} or more, or a new name"
             )
         for step in range(done, total):
             if self._stopped:
                 return
-            self._row, self._timings = {}, {}
+            self._row, self._timings, self._spans = {}, {}, []
+            self._begun = (step, self._states()) if self._at_rest() else None
             begun = time.perf_counter()
+            self._epoch = time.time() - begun
             yield step
-            self._timings["step"] = time.perf_counter() - begun
+            self._took("step", begun)
             if self._is_best:
                 self._write(f"best-{step + 1:06d}", {})
                 self._is_best = False
             self._close_step(step)
             if self._stopped or (step + 1) % self._every == 0 or step + 1 == total:
                 self._save(step + 1)
+
+    def rewind(self, *, intact: bool) -> Literal["step", "checkpoint", "beginning"]:
+        """After a loss, have the next `steps` begin anew with the step that was under way, the last checkpoint, or the beginning.
+
+        `intact`: the actors whose state is kept are all there. If they had begun to change, their weights come from the
+        checkpoint all the same; from the beginning, they must be started anew.
+        """
+        self._again = self._begun if intact and self._phase != UPDATE else None
+        self._begun, self._phase = None, ""
+        if self._again is not None:
+            return "step"
+        return "checkpoint" if self._folders("checkpoint") else "beginning"
 
     def stop(self) -> None:
         """No more steps after this one, in this run or one that resumes it."""
@@ -89,15 +121,24 @@ class Run:
     def time(self, what: str) -> Iterator[None]:
         """Add the seconds of a block to this step's timings."""
         begun = time.perf_counter()
+        self._phase = what
         yield
-        self._timings[what] = self._timings.get(what, 0.0) + time.perf_counter() - begun
+        self._phase = ""
+        self._took(what, begun)
+
+    def _took(self, what: str, begun: float) -> None:
+        seconds = time.perf_counter() - begun
+        self._timings[what] = self._timings.get(what, 0.0) + seconds
+        self._spans.append([what, round(self._epoch + begun, 3), round(seconds, 3)])
 
     def report(self, **metrics: float | dict[str, float]) -> None:
         """Keep this step's figures; they are written when the step ends."""
         self._row = metrics
 
     def _close_step(self, step: int) -> None:
-        row = {"step": step, **self._row, "timings": {k: round(v, 3) for k, v in self._timings.items()}}
+        # Spans: name, Unix time of the beginning, seconds. Among the timings, for no two runs share them either.
+        timings = {**{k: round(v, 3) for k, v in self._timings.items()}, "spans": self._spans}
+        row = {"step": step, **self._row, "timings": timings}
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
@@ -106,28 +147,34 @@ class Run:
             self._on_step(row)
 
     def _folders(self, kind: str) -> list[Path]:
-        return sorted(path for path in self._folder.glob(f"{kind}-*") if path.suffix != ".part")
+        return sorted(path for path in self.folder.glob(f"{kind}-*") if path.suffix != ".part")
 
     def _resume(self) -> int:
-        for part in self._folder.glob("*.part"):
+        for part in self.folder.glob("*.part"):
             shutil.rmtree(part)
         kept = self._folders("checkpoint")
-        done = 0
-        if kept:
-            folder = kept[-1].resolve()
-            saved = json.loads((folder / "state.json").read_text())
-            done, self._stopped = saved["done"], saved["stopped"]
-            for name, member in self._state.items():
-                member.restore(saved["state"][name])
-            self._give(folder)
+        done, self._stopped, states = 0, False, self._first
+        if self._again is not None:
+            done, states = self._again
+        elif kept:
+            saved = json.loads((kept[-1] / "state.json").read_text())
+            done, self._stopped, states = saved["done"], saved["stopped"], saved["state"]
+        for name, member in self._state.items():
+            member.restore(states[name])
+        if self._again is None and kept:
+            self._give(kept[-1].resolve())
+        self._again, self._is_best = None, False
         for later in self._folders("best"):
             if int(later.name.partition("-")[2]) > done:
                 shutil.rmtree(later)
         self._cut_metrics(done)
         return done
 
+    def _states(self) -> dict[str, Any]:
+        return {name: member.state() for name, member in self._state.items()}
+
     def _give(self, folder: Path) -> None:
-        for name, group in self._groups.items():
+        for name, group in self.groups.items():
             group.broadcast(_load, str(folder / name))
 
     def _cut_metrics(self, done: int) -> None:
@@ -140,16 +187,16 @@ class Run:
         part.replace(self._metrics)
 
     def _save(self, done: int) -> None:
-        state = {name: member.state() for name, member in self._state.items()}
-        self._write(f"checkpoint-{done:06d}", {"done": done, "stopped": self._stopped, "state": state}, self._kept)
+        state = {"done": done, "stopped": self._stopped, "state": self._states()}
+        self._write(f"checkpoint-{done:06d}", state, self._kept)
 
     def _write(self, name: str, state: dict[str, Any], keep: int = 1) -> None:
         """A folder under a temporary name, then renamed; only then older ones of its kind go."""
-        folder = (self._folder / name).resolve()
+        folder = (self.folder / name).resolve()
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        for member, group in self._groups.items():
+        for member, group in self.groups.items():
             (part / member).mkdir()
             group.broadcast(_save, str(part / member))
         (part / "state.json").write_text(json.dumps(state))
@@ -165,11 +212,3 @@ def _save(member: Any, folder: str) -> None:
 
 def _load(member: Any, folder: str) -> None:
     member.load(Path(folder))
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Rows of a metrics file; none where there is no file. A last line without its end was being written: no row."""
-    if not path.exists():
-        return []
-    *whole, _ = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in whole]

@@ -1,27 +1,98 @@
 """The policy's weights to the rollout engines, by version, with proof that they arrived and are in use."""
 
 import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from actors.group import ActorGroup
+from actors.native import Described, ReceivingEngine, SendingPolicy
 from actors.policy import Policy
-from actors.rollout import Probe, RolloutEngine
+from actors.rollout import Probe, RolloutEngine, changed
 from truing.errors import ActorDied
 
 
+class Push(Protocol):
+    """A way on which buckets go from the learner to the engines, which are open for them."""
+
+    def carry(self, policy: ActorGroup[Any], engines: ActorGroup[Any], size: float) -> Iterator[int]:
+        """All weights in buckets of `size` bytes: the checksum of each, when every engine has it and it is the learner's.
+
+        While the engines take a bucket the learner makes the next one: two of them are all that there is beside the models.
+
+        Raises:
+            ActorDied: a bucket arrives changed.
+            ActorLost: somebody ended, or hung until the deadline.
+        """
+        ...
+
+
+class ObjectStore:
+    """Through Ray's object store: the learner puts a bucket there, each node with engines gets a copy."""
+
+    def carry(self, policy: ActorGroup[Any], engines: ActorGroup[Any], size: float) -> Iterator[int]:
+        """As `Push`; the engines compare the checksums."""
+        names = policy.first(Policy.buckets, size)
+        coming = policy.together(Policy.weights, names[0])
+        for following in [*names[1:], None]:
+            here, coming = coming, coming if following is None else policy.together(Policy.weights, following)
+            yield engines.broadcast(RolloutEngine.take_bucket, here)[0]  # pyright: ignore[reportArgumentType] - arrives as its value
+
+
+class Native:
+    """Through vLLM's weight-transfer API: rank 0 of the learner broadcasts a bucket, and the engines receive it.
+
+    They stay together from push to push. Who has joined, was replaced or has left makes them meet anew, and so does a push that
+    did not come to its end.
+    """
+
+    def __init__(self) -> None:
+        self._met: tuple[object, ...] = ()
+
+    def carry(self, policy: ActorGroup[Any], engines: ActorGroup[Any], size: float) -> Iterator[int]:
+        """As `Push`."""
+        buckets = policy.first(SendingPolicy.described, size)
+        members = (*policy.members, *engines.members)
+        before, self._met = self._met, ()
+        if members != before:
+            self._meet(policy, engines, max(bucket.bytes for bucket in buckets))
+        try:
+            yield from self._one_by_one(policy, engines, buckets)
+            self._met = members
+        finally:
+            if not self._met:
+                # The learner may be sending the next bucket already, which nobody will take: it is told so.
+                engines.begin(ReceivingEngine.leave)
+
+    @staticmethod
+    def _one_by_one(policy: ActorGroup[Any], engines: ActorGroup[Any], buckets: Sequence[Described]) -> Iterator[int]:
+        coming = policy.begin(SendingPolicy.send, buckets[0].names)
+        for bucket, following in zip(buckets, [*buckets[1:], None], strict=True):
+            here, coming = coming, coming if following is None else policy.begin(SendingPolicy.send, following.names)
+            both = engines.begin(ReceivingEngine.receive, bucket).followed_by([here])
+            *arrived, left = replace(both, what="push").get()
+            for found in arrived:
+                if found != left:
+                    raise changed(bucket.names, found, left)
+            yield left
+
+    def _meet(self, policy: ActorGroup[Any], engines: ActorGroup[Any], largest: int) -> None:
+        count = len(engines)
+        meeting = policy.first(SendingPolicy.meeting, count, largest)
+        coming = policy.begin(SendingPolicy.meet, meeting)
+        places = list(range(1, count + 1))
+        both = engines.scatter(ReceivingEngine.meet, places, meeting=meeting).followed_by([coming])
+        replace(both, what="push: meeting").get()
+
+
 def push_weights(
-    policy: ActorGroup[Policy],
-    engines: ActorGroup[RolloutEngine],
-    version: int,
-    probe: Probe,
-    *,
-    bucket: float,
-    tolerance: float,
-) -> tuple[int, float]:
+    policy: ActorGroup[Any], engines: ActorGroup[Any], version: int, probe: Probe, push: Push,
+    *, bucket: float, tolerance: float,
+) -> tuple[int, float]:  # fmt: skip
     """Push in buckets of `bucket` bytes, compare checksums, compare the log-probs of a probe sequence.
 
-    While the engines take a bucket the learner makes the next one: two of them are all that there is beside the models.
     A checksum of the parameters alone does not see a packed copy that an engine kept of its old weights; the probe does.
 
     Returns:
@@ -29,14 +100,12 @@ def push_weights(
 
     Raises:
         ActorDied: weights arrive changed, or an engine answers the probe otherwise than the learner.
+        ActorLost: somebody ended, or hung until the deadline.
     """
-    names = policy.first(Policy.buckets, bucket)
     engines.broadcast(RolloutEngine.open_weights)
-    checksum, coming = 0, policy.together(Policy.weights, names[0])
-    for following in [*names[1:], None]:
-        here, coming = coming, coming if following is None else policy.together(Policy.weights, following)
-        arrived = engines.broadcast(RolloutEngine.take_bucket, here)  # pyright: ignore[reportArgumentType] - arrives as its value
-        checksum = zlib.crc32(arrived[0].to_bytes(4, "big"), checksum)
+    checksum = 0
+    for one in push.carry(policy, engines, bucket):
+        checksum = zlib.crc32(one.to_bytes(4, "big"), checksum)
     engines.broadcast(RolloutEngine.close_weights, version)
     expected = np.array(policy.broadcast(Policy.probe, probe)[0])
     gaps = [float(np.abs(np.array(found) - expected).mean()) for found in engines.broadcast(RolloutEngine.probe, probe)]

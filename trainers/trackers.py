@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from trainers.run import read_metrics
 from truing.config import tracking
 from truing.errors import ConfigError
-from truing.records import Failed
+from truing.records import Failed, attempted
 
 PACKAGES = {
     "tensorboard": ("tensorboard",),
@@ -255,15 +255,6 @@ class Trackers:
             self._dropped[kind] = failed
             self._open.pop(kind, None)
             self._warn(f"trackers: {kind} failed {failed.reason}; the training goes on without it")
-
-
-def attempted(action: Callable[[], None], when: str) -> Failed | None:
-    """Do it; whatever a tracker raises becomes a value, for the training goes on."""
-    try:
-        action()
-    except Exception as error:
-        return Failed(f"{when} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})")
-    return None
 
 
 def _figures(row: Mapping[str, Any]) -> dict[str, float]:

@@ -25,6 +25,10 @@ class ActorDied(TruingError):  # noqa: N818 - named after what happened
     exit_code = 4
 
 
+class ActorLost(ActorDied):
+    """A process or its node is gone, or does not answer: the same work may succeed in another process."""
+
+
 class GateClosed(TruingError):  # noqa: N818 - named after what happened
     """The labeler is not to be trusted on these data, and the configuration says to stop."""
 
@@ -33,5 +37,11 @@ class GateClosed(TruingError):  # noqa: N818 - named after what happened
 
 class LabelerStopped(TruingError):  # noqa: N818 - named after what happened
     """The labeler asks no more: its budget is spent, its endpoint is down or refuses it. What it answered is kept."""
+
+    exit_code = 6
+
+
+class BudgetSpent(TruingError):  # noqa: N818 - named after what happened
+    """The nodes of a run have cost as much as they may. What is stored is kept."""
 
     exit_code = 6

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 Row = dict[str, Any]
 """One row of a Parquet file."""
@@ -125,3 +128,11 @@ better people found the chosen response, where the source says so; `chosen_first
 the first one of the `ab` order; the four log-probabilities are the raw ones of the label strings in both orders (absent
 for marked pairs).
 """
+
+
+def attempted(action: Callable[[], T], when: str) -> T | Failed:
+    """What an action returns; whatever it raises becomes a value, for the rest is to go on."""
+    try:
+        return action()
+    except Exception as error:
+        return Failed(f"{when} ({type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]})")

@@ -1,14 +1,12 @@
 """One small Ray cluster for all tests of the actors; gone before other tests start."""
 
-import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.local_ray import local_ray
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -16,8 +14,6 @@ def environment() -> Iterator[None]:
     """An engine or a learner sets variables of its process; here that is the process of all tests."""
     before = dict(os.environ)
     os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
-    # Workers are nice by default: on a busy machine the tests would wait for everything else that runs there.
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - the case is Ray's
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -26,17 +22,8 @@ def environment() -> Iterator[None]:
 @pytest.fixture(scope="package")
 def cluster(environment: None) -> Iterator[None]:
     """A local Ray cluster."""
-    import ray
-
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}},
-    )
-    yield
-    ray.shutdown()
+    with local_ray(4):
+        yield
 
 
 @pytest.fixture(scope="module")

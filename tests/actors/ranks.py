@@ -57,6 +57,10 @@ class Toy:
             raise ValueError(f"shares of {len(numbers)} and {len(others)} items")
         return [(number, number**2 + plus, len(numbers)) for number in numbers]
 
+    def whose(self, items: Sequence[object]) -> list[int]:
+        """The process that has each item."""
+        return [self.process for _ in items]
+
     def sums(self, rows: Sequence[tuple[int, int, int]], others: Sequence[int]) -> list[tuple[int, int]]:
         """(sum of a row's first two and the other column's item, items in this share)."""
         return [(row[0] + row[1] + other, len(rows)) for row, other in zip(rows, others, strict=True)]
@@ -83,6 +87,16 @@ class Toy:
         yield list(numbers[:2])
         os.kill(self.process, signal.SIGKILL)
 
+    def one_pair_and_death_of_the_first(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Of the actor that has number 0."""
+        if 0 in numbers:
+            os.kill(self.process, signal.SIGKILL)
+        yield list(numbers)
+        yield []
+
+    def end(self) -> None:
+        os.kill(self.process, signal.SIGKILL)
+
     def threads(self) -> tuple[int, int]:
         """The thread that made the object, and the one that calls it."""
         return self.thread, threading.get_ident()
@@ -97,6 +111,11 @@ class Toy:
         time.sleep(seconds)
         return "awake"
 
+    def sleep_if(self, process: int, seconds: float) -> str:
+        if process == self.process:
+            time.sleep(seconds)
+        return "awake"
+
     def die_once(self, numbers: Sequence[int], *, marker: Path) -> list[tuple[int, int]]:
         """Ends its process the first time it is called, whoever calls."""
         if not marker.exists():
@@ -109,18 +128,23 @@ def toy_that_refuses() -> Toy:
     raise ConfigError("toy: the folder is empty; give another")
 
 
+def meet_others(seat: Seat) -> None:
+    """Make the default process group of this process: gloo, on a CPU."""
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://{seat.address}",
+        rank=seat.rank,
+        world_size=seat.world,
+        timeout=timedelta(seconds=seat.deadline),
+    )
+
+
 class Meeting:
     """A rank that meets the others in collectives."""
 
     def __init__(self, seat: Seat) -> None:
         self.seat = seat
-        dist.init_process_group(
-            "gloo",
-            init_method=f"tcp://{seat.address}",
-            rank=seat.rank,
-            world_size=seat.world,
-            timeout=timedelta(seconds=seat.deadline),
-        )
+        meet_others(seat)
 
     def meet(self, *, dies: int = -1, refuses: int = -1) -> float:
         """Sum over the ranks of (rank + 1)."""
@@ -134,3 +158,9 @@ class Meeting:
         tensor = torch.tensor(self.seat.rank + 1.0)
         dist.all_reduce(tensor)
         return float(tensor)
+
+    def counted(self, items: Sequence[object]) -> list[int]:
+        """For each item of this share, how many all ranks have."""
+        tensor = torch.tensor(len(items))
+        dist.all_reduce(tensor)
+        return [int(tensor)] * len(items)

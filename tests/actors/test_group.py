@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import actors.group
+import actors.pending
 from actors.group import ActorGroup, Needs
 from actors.pending import split_sizes
 from tests.actors.ranks import Meeting, Toy, toy_that_refuses
@@ -49,6 +50,17 @@ def test_scatter_keeps_the_order_and_passes_the_common_arguments(two: ActorGroup
     # Five numbers are shares of three and two.
     shares = [size for size in split_sizes(count, 2) for _ in range(size)]
     assert found == [(n, n**2 + 100, share) for n, share in zip(range(count), shares, strict=True)]
+
+
+def test_few_items_go_to_those_whose_turn_it_is(three: ActorGroup[Toy]) -> None:
+    def takers(count: int) -> list[int]:
+        return three.scatter(Toy.whose, list(range(count))).get()
+
+    first = takers(3)
+    assert len(set(first)) == 3
+    # One goes to the first, two to the others; four times one go round.
+    assert takers(1) + takers(2) == first
+    assert [takers(1), takers(1), takers(1), takers(1)] == [[first[i]] for i in (0, 1, 2, 0)]
 
 
 def test_columns_are_cut_at_the_same_places(two: ActorGroup[Toy]) -> None:
@@ -96,7 +108,7 @@ def test_a_pending_is_an_argument_of_a_group_of_one_and_back(cluster: None, thre
 
 @pytest.fixture(scope="module")
 def spoken_to(cluster: None) -> Iterator[ActorGroup[Toy]]:
-    group = ActorGroup.interruptible("two toys", 2, Toy, NEEDS).ready()
+    group = ActorGroup.elastic("two toys", 2, 2, Toy, NEEDS).ready()
     yield group
     group.close()
 
@@ -138,7 +150,7 @@ def test_what_is_raised_between_two_slices_reaches_the_driver(spoken_to: ActorGr
 
 
 def test_a_death_between_two_slices_is_translated(cluster: None) -> None:
-    group = ActorGroup.interruptible("toy", 1, Toy, NEEDS).ready()
+    group = ActorGroup.elastic("toy", 1, 1, Toy, NEEDS).ready()
     with pytest.raises(ActorDied, match="toy: one_pair_and_death: the process died"):
         group.stream(Toy.one_pair_and_death, list(range(5)), sizes=halves).all().get()
     group.close()
@@ -215,10 +227,21 @@ def test_a_fault_of_the_program_keeps_its_traceback(two: ActorGroup[Toy]) -> Non
 def test_a_call_that_takes_too_long_is_named(cluster: None) -> None:
     short = Needs(0, 0, {"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=0.5)
     group = ActorGroup.stateless("sleeper", 1, Toy, short).ready()
-    message = "^sleeper: sleep did not answer within 0.5 s; raise cluster.call_deadline or look at its log$"
+    message = r"^sleeper: sleep did not answer within 0\.5 s \(actor 0 of 1\); raise cluster.call_deadline or look at its log$"
     with pytest.raises(ActorDied, match=message):
         group.broadcast(Toy.sleep, 60.0)
     group.close()
+
+
+def test_who_is_waited_for_is_named_while_it_is_waited_for(
+    two: ActorGroup[Toy], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(actors.pending, "STALL", 0.2)
+    slow = two.broadcast(Toy.who)[1]
+    assert two.broadcast(Toy.sleep_if, slow, 1.0) == ["awake", "awake"]
+    said = [record.getMessage() for record in caplog.records if "still waiting" in record.getMessage()]
+    assert said
+    assert all(line.startswith("two toys: sleep_if: nothing for ") and line.endswith("actor 1 of 2") for line in said)
 
 
 def test_a_stateless_actor_that_dies_is_started_again_and_asked_again(cluster: None, tmp_path: Path) -> None:
@@ -248,6 +271,10 @@ def meeting(cluster: None) -> Iterator[ActorGroup[Meeting]]:
     assert group.broadcast(Meeting.meet) == [3.0, 3.0]
     yield group
     group.close()
+
+
+def test_a_rank_without_an_item_takes_part(meeting: ActorGroup[Meeting]) -> None:
+    assert [meeting.scatter(Meeting.counted, [7]).get() for _ in range(2)] == [[1], [1]]
 
 
 def test_a_rank_that_dies_takes_its_group_down_with_the_cause(meeting: ActorGroup[Meeting]) -> None:

@@ -12,10 +12,14 @@ import torch
 from transformers import PreTrainedModel
 
 from actors.harness import Bridge, HarnessEngine, Wanted, harness_model
+from jobs.grid.choices import NAMES, choice_scores_of
+from jobs.grid.data import Question
 from tests import house_rules
 from tests.actors.examples import plain_logits, plain_logprobs, plain_model
 from tests.tiny import TEXT
+from truing.config.grid import ChoiceSet
 from truing.config.roles import Engine, Model
+from truing.config.supervised import Examples
 from truing.data.chat import load_tokenizer
 from truing.errors import ConfigError
 from truing.evaluation.rank_classification import SCORES, Ranked, rank_accuracy
@@ -366,3 +370,20 @@ def test_lm_eval_is_loaded_where_a_bridge_is_made_alone() -> None:
     loaded = house_rules.modules_loaded_by(("actors.harness",), ROOT)
     assert "actors" in loaded
     assert "lm_eval" not in loaded
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_a_grid_says_exactly_the_same_of_the_same_items(
+    ours: dict[str, Any], engine: HarnessEngine, folder: str, name: Any
+) -> None:
+    asked = [
+        Question(str(i), "", row["q"], choices=tuple(row["choices"]), right=row["gold"])
+        for i, row in enumerate(questions())
+    ]
+    data = ChoiceSet(name="choices", examples=Examples(path="", choices=("a", "b")), mutual_information=True)
+    bridge = Bridge(engine, load_tokenizer(folder), CONTEXT)
+    scores = choice_scores_of(bridge, "tiny", data, asked)
+    mine = {score.item: score.value for score in scores if score.metric == NAMES[name]}
+    right = {str(sample["doc_id"]): sample[name] for sample in ours["samples"]["choices"]}
+    assert mine == right
+    assert set(mine.values()) == {0.0, 1.0}

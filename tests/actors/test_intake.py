@@ -4,8 +4,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from actors.adapters import merged
-from actors.engine import _offered
+from actors.adapters import merged, offered_width
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine
 from actors.writing import Plan
@@ -106,6 +105,6 @@ def test_the_learner_and_the_engine_agree_on_the_probe(engine: RolloutEngine, le
 
 
 def test_an_adapter_has_the_least_room_that_it_fits_in() -> None:
-    assert [_offered(rank) for rank in (1, 2, 8, 9, 300, 512)] == [1, 8, 8, 16, 320, 512]
+    assert [offered_width(rank) for rank in (1, 2, 8, 9, 300, 512)] == [1, 8, 8, 16, 320, 512]
     with pytest.raises(ConfigError, match=r"learner.lora.rank: 600 is more than an engine's adapters may have \(512\)"):
-        _offered(600)
+        offered_width(600)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from actors.gauges import engine_readings
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine, Weights, checksum
 from actors.writing import Group, Plan
@@ -104,6 +105,13 @@ def largest_gap(rollouts: list[Rollout], model: PreTrainedModel) -> float:
 
 
 # --- sampling ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_tells_its_load(engine: RolloutEngine) -> None:
+    """The real engine has what `engine_readings` looks for: the share of its key-value cache that is taken."""
+    shares = [one.value for one in engine_readings(engine._engine._llm) if one.metric == "truing_kv_cache_usage"]
+    assert len(shares) == 1
+    assert 0 <= shares[0] <= 1
 
 
 def test_a_seed_gives_its_tokens_again(engine: RolloutEngine) -> None:
@@ -329,6 +337,20 @@ def test_each_token_is_of_the_version_that_it_says(
             assert after.logprobs[at] == pytest.approx(right, abs=CLOSE)
 
 
+def test_of_a_push_that_broke_off_nothing_is_left_when_the_next_one_comes(
+    lent: RolloutEngine, other_model: PreTrainedModel, tiny: str, other: str
+) -> None:
+    """vLLM counts the numbers that a layer has: those of the push before must not be among them."""
+    broken, whole = (Policy(folder, LEARNER, 1.0, alone()) for folder in (tiny, other))
+    names = broken.buckets(20_000)
+    lent.open_weights()
+    # The embedding, and a part of the first fused layer.
+    for part in names[:2]:
+        lent.take_bucket(broken.weights(part))
+    give(lent, [whole.weights(part) for part in names], version=7)
+    assert probe_gap(lent, other_model) < CLOSE
+
+
 def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
     lent: RolloutEngine,
     other_model: PreTrainedModel,
@@ -339,7 +361,7 @@ def test_without_a_new_packed_copy_a_tied_head_would_keep_its_old_weights(
     """The negative of the test above: it could not pass if the head were not packed again."""
     bucket = weights_of(other)
     with monkeypatch.context() as patch:
-        patch.setattr("actors.engine._repack_tied_head", lambda model: None)
+        patch.setattr("actors.engine.repack_tied_head", lambda model: None)
         give(lent, [bucket], version=1)
     assert probe_gap(lent, other_model) > 0.1
     give(lent, [bucket], version=1)

@@ -37,12 +37,12 @@ def policy(folder: str, settings: Learner = LEARNER) -> Callable[[Seat], Policy]
     return partial(Policy, folder, settings, 1.0)
 
 
-def small_parts_too(folder: str, settings: Learner, seat: Seat) -> Policy:
+def small_parts_too(folder: str, settings: Learner, seat: Seat, *, kind: type[Policy] = Policy) -> Policy:
     """A policy whose every parameter is sharded. DeepSpeed keeps those below 100,000 whole: all of a tiny model's."""
     whole = sharded.zero_settings
     sharded.zero_settings = lambda some: whole(some) | {"stage3_param_persistence_threshold": 0}
     try:
-        return Policy(folder, settings, 1.0, seat)
+        return kind(folder, settings, 1.0, seat)
     finally:
         sharded.zero_settings = whole
 

@@ -1,5 +1,6 @@
 """Runs of the command line that many tests look at. Engines cost seconds to start: each run happens once a session."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["truing", *arguments])
-        handler = signal.getsignal(signal.SIGTERM)
+        handler, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
         code = 0
         capsys.readouterr()
         try:
@@ -37,6 +38,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             code = end.code if isinstance(end.code, int) else -1
         finally:
             signal.signal(signal.SIGTERM, handler)
+            # A command prepares its process for Ray; other tests start other clusters.
+            os.environ.clear()
+            os.environ.update(environment)
         return Outcome(code, *capsys.readouterr())
 
     return call

@@ -47,13 +47,13 @@ class Outcome:
 class Command:
     """A running `truing` command. What it prints goes to files: a pipe would wait for every descendant that holds it."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, module: str = "jobs.cli") -> None:
         self._mark = uuid.uuid4().hex
         self._out, self._err = folder / f"{self._mark}.out", folder / f"{self._mark}.err"
         environment = os.environ | {MARK: self._mark, "HF_HUB_OFFLINE": "1"}
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jobs.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

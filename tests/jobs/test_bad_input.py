@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cluster import check_capacity
 from jobs.context import Context
 from tests.jobs.conftest import LEARN, Call
 from tests.jobs.drive import Outcome, write_lines
 from truing.config.load import load_study
-from truing.errors import ShortOfResources, TruingError
+from truing.errors import TruingError
 
 
 def one_line(done: Outcome, code: int) -> str:
@@ -237,6 +236,30 @@ def test_an_actor_of_rl_that_cannot_load():
     assert translated(ActorDiedError(fault)) == "it could not be started (ValueError: no such architecture)"
 
 
+def test_a_node_that_is_lost_is_named():
+    from ray.core.generated.common_pb2 import ActorDiedErrorContext
+    from ray.exceptions import ActorDiedError, NodeDiedError
+
+    from actors.pending import translated
+
+    said = "The actor died because its node has died. Node Id: ab \tthe actor's node was terminated unexpectedly"
+    death = ActorDiedErrorContext(error_message=said, node_ip_address="10.0.0.3", actor_id=b"a" * 16, pid=7)
+    assert translated(ActorDiedError(death)) == "its node 10.0.0.3 was lost, or cut off the network"
+    task = "Task failed because the node it was running on is dead or unavailable. Node IP: 10.0.0.4, node ID: ab."
+    assert translated(NodeDiedError(task)) == "its node 10.0.0.4 was lost, or cut off the network"
+    assert translated(NodeDiedError("The node has died.")) == "its node was lost, or cut off the network"
+
+
+def test_a_start_policy_that_is_still_to_be_fine_tuned(small: list[str], tmp_path: Path):
+    path = write_lines(tmp_path / "d.jsonl", [{"prompt": f"Why {i}?", "answer": "So."} for i in range(4)])
+    context = Context.of(load_study(LEARN, [*small, f"storage={tmp_path}", f"sft={{data: [{{path: {path}}}]}}"]))
+    with pytest.raises(TruingError) as caught:
+        _ = context.start_folder
+    assert str(caught.value) == (
+        f"{tmp_path}/learn/sft/model: the start policy is not there yet; run `truing train` or `truing pipeline` first"
+    )
+
+
 # --- resources ---------------------------------------------------------------------------------------
 
 
@@ -251,50 +274,6 @@ def test_more_ranks_than_the_machine_has_cpus(cli: Call, small: list[str], tmp_p
     assert line.endswith(f"{have // 2} of them fit, or lower policy.learner.cpus")
 
 
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
-        (
-            "policy.engine.count=5",
-            "policy.engine: asks for 5 x 2 = 10 CPUs and the cluster has 4 (6 short); 2 of them fit, or lower policy.engine.cpus",
-        ),
-        (
-            "sample.engine.cpus=8",
-            "sample.engine: asks for 1 x 8 = 8 CPUs and the cluster has 4 (4 short); 0 of them fit, or lower sample.engine.cpus",
-        ),
-        (
-            "policy.learner.gpus=1",
-            "policy.learner: asks for 1 x 1 = 1 GPUs and the cluster has 0 (1 short); 0 of them fit, or lower policy.learner.gpus",
-        ),
-        (
-            "rejection={learner: {ranks: 3}}",
-            "rejection.learner: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
-        ),
-        (
-            "rejection={engine: {count: 3}}",
-            "rejection.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
-        ),
-        (
-            "sft={data: [{path: x}], generate: {engine: {cpus: 5}}}",
-            "sft.generate.engine: asks for 1 x 5 = 5 CPUs and the cluster has 4 (1 short); 0 of them fit",
-        ),
-        (
-            # Engine, learner and reference, two CPUs each, no longer take turns.
-            "cluster.colocate=false",
-            "policy: its roles together ask for 6 CPUs and the cluster has 4 (2 short); set cluster.colocate=true, or lower",
-        ),
-    ],
-)
-def test_the_shortfall_is_named(override: str, expected: str):
-    with pytest.raises(ShortOfResources) as caught:
-        check_capacity(load_study(LEARN, [override]), cpus=4, gpus=0)
-    assert str(caught.value).startswith(expected)
-
-
-def test_what_fits_is_not_refused():
-    check_capacity(load_study(LEARN, ["policy.learner.ranks=2"]), cpus=4, gpus=0)
-
-
 # --- the run folder ----------------------------------------------------------------------------------
 
 
@@ -305,7 +284,8 @@ def test_a_run_folder_that_cannot_be_made(cli: Call, small: list[str]):
 
 def test_a_disk_that_is_full_before_the_start(cli: Call, small: list[str], tmp_path: Path):
     (tmp_path / "learn").mkdir()
-    (tmp_path / "learn" / "study.yaml").symlink_to("/dev/full")
+    # What is written goes to a temporary name first.
+    (tmp_path / "learn" / ".study.yaml.part").symlink_to("/dev/full")
     line = one_line(cli("train", str(LEARN), *small, f"storage={tmp_path}"), 1)
     expected = f"{tmp_path}/learn: cannot be written (No space left on device); free space or give another storage=..."
     assert line == expected

@@ -1,22 +1,19 @@
 """The fitted map is used by whoever uses the labeler afterwards, for the labeler and templates that it was fitted to."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jobs.calibrated import fitted_maps, map_key
 from jobs.context import Context
-from jobs.evaluate import TRAINED
-from jobs.grading import START, win_rates
+from jobs.grading import Game, verdicts
 from jobs.store import write_json
 from tests.jobs.drive import ROOT, write_lines
+from tests.local_ray import local_ray
 from truing.config.load import load_study
 from truing.errors import ConfigError
 from truing.labeling.calibration import LogisticMap
-from truing.records import Row
 
 TURNED = LogisticMap(logit=-1.0, length=0.0, penalty=0.1, pairs=9)
 """What is fitted to a labeler that is worse than chance: its verdicts are turned round."""
@@ -61,24 +58,17 @@ def test_a_map_that_is_not_fitted_or_is_anothers_is_refused_in_one_line(tmp_path
 @pytest.fixture
 def cluster() -> Iterator[None]:
     """A local Ray."""
-    import ray
-
-    environment = {"env_vars": {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}}
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL,
-        runtime_env=environment,
-    )  # fmt: skip
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
+    with local_ray(2):
+        yield
 
 
 def test_wins_are_decided_by_the_map(tmp_path: Path, cluster: None) -> None:
-    row: Row = {"prompt": "Why?", "domain": "helpful"}
-    outputs: Any = {START: {"p": [row | {"text": "No idea."}]}, TRAINED: {"p": [row | {"text": "Because."}]}}
-    context = study(tmp_path)
+    games = [Game("Why?", "Because.", "No idea.", "helpful"), Game("Why?", "Alike.", "Alike.", "helpful")]
+    context, folder = study(tmp_path), tmp_path / "judgements"
     with pytest.raises(ConfigError, match="holds no map"):
-        win_rates(context, outputs)
+        verdicts(context, "judging", folder, games)
     fit(context, map_key(context, ASKING))
-    assert win_rates(context, outputs) == {TRAINED: {"p": [0.0]}}
-    assert win_rates(study(tmp_path, "label.calibration=null"), outputs) == {TRAINED: {"p": [1.0]}}
+    # Equal texts are a tie that nobody is asked about.
+    assert verdicts(context, "judging", folder, games) == [0.0, 0.5]
+    assert verdicts(study(tmp_path, "label.calibration=null"), "judging", folder, games) == [1.0, 0.5]
+    assert verdicts(context, "judging", folder, [Game("Why?", "No idea.", "Because.", "helpful")]) == [1.0]

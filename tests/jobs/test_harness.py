@@ -14,7 +14,7 @@ import yaml
 
 from actors.harness import HarnessEngine
 from jobs.context import Context
-from jobs.harness import Asked, Harnessed, harness, load_tasks, show
+from jobs.harness import Asked, Harnessed, harness, load_tasks, own_alone, show
 from jobs.harness_answers import StoredAnswers
 from tests.jobs.conftest import LEARN, Call
 from tests.jobs.drive import truing
@@ -109,6 +109,12 @@ def test_a_command_without_tasks_is_told_so(cli: Call, tiny: str, tmp_path: Path
     assert line == "truing: harness: no task is named; give --tasks NAME,…"
 
 
+def test_lm_evals_own_tasks_are_read_where_one_of_them_is_asked_for(own_tasks: Path) -> None:
+    assert own_alone(Asked(("own_choices", "own_answers"), include=str(own_tasks)))
+    assert not own_alone(Asked(("own_choices", "arc_easy"), include=str(own_tasks)))
+    assert not own_alone(Asked(("arc_easy",)))
+
+
 def test_unknown_tasks_and_tasks_that_are_not_run_are_named(own_tasks: Path) -> None:
     with pytest.raises(ConfigError, match=r"^harness: there is no task 'own_choice'; did you mean own_choices"):
         load_tasks(Asked(("own_choice",), include=str(own_tasks)), defaults=False)
@@ -150,7 +156,7 @@ class Here(StoredAnswers):
     asked: list[tuple[str, int]]
 
     def __init__(self, context: Context, folder: str) -> None:
-        super().__init__(context, folder)
+        super().__init__(context, folder, Engine())
         model = context.study.model
         self.engine = HarnessEngine(folder, model, Engine(cpus=1, dtype="float32", max_sequences=8))
         self.asked = []
@@ -236,7 +242,7 @@ def test_a_model_without_a_chat_template_is_asked_without(context: Context, own_
     asked = Asked(("own_answers",), include=str(own_tasks), chat=True)
     tasks = load_tasks(asked, defaults=False)
     with pytest.raises(ConfigError, match=f"^harness: model {plain} has no chat template; leave --chat out$"):
-        harness(context, asked, tasks, str(plain), StoredAnswers(context, str(plain)))
+        harness(context, asked, tasks, str(plain), StoredAnswers(context, str(plain), Engine()))
 
 
 def test_one_table_shows_it(done: Harnessed, capsys: pytest.CaptureFixture[str]) -> None:

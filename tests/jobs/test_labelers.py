@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from jobs.labelers import members
+from jobs.labelers import members, online
 from tests.jobs.drive import write_lines
 from truing.config.labeling import Labeler
 from truing.errors import ConfigError
@@ -34,4 +34,27 @@ def test_the_same_labeler_twice_is_refused() -> None:
         named(HERE, THERE, HERE)
     assert str(caught.value) == (
         "labeler: the ensemble has judge twice, and both would give the same answers; leave one out"
+    )
+
+
+def test_a_file_of_verdicts_that_is_not_there(tmp_path: Path) -> None:
+    path = str(tmp_path / "verdicts.jsonl")
+    with pytest.raises(ConfigError) as caught:
+        members(TypeAdapter(Labeler).validate_python({"kind": "recorded", "path": path, "verdict": "v"}))
+    assert str(caught.value) == f"{path}: cannot be read (No such file or directory); give a readable file"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("ensemble", {"members": [HERE, THERE]}),
+        ("cascade", {"first": HERE, "second": THERE}),
+        ("recorded", {"path": "verdicts.jsonl", "verdict": "v"}),
+    ],
+)
+def test_what_cannot_be_asked_while_something_waits(kind: str, more: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        online(TypeAdapter(Labeler).validate_python({"kind": kind, **more}), "policy.rewards: ai_score")
+    assert str(caught.value) == (
+        f"policy.rewards: ai_score: needs one engine or endpoint, and the labeler is {kind}; name one there"
     )

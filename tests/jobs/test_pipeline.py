@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from jobs.grid.store import read_grid
 from tests.jobs.drive import ROOT, Outcome, metrics, truing, write_lines
 from truing.data.loaders import load_prompts, split_holdout
+from truing.report.grid_contents import Grid
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -74,6 +76,12 @@ class Run:
         ]
 
     @property
+    def grid(self) -> Grid:
+        found = read_grid(self.folder)
+        assert found is not None
+        return found
+
+    @property
     def steps(self) -> list[dict[str, Any]]:
         return metrics(self.folder / "policy" / "metrics.jsonl")
 
@@ -115,7 +123,13 @@ def test_nothing_is_written_to_standard_error(run: Run):
 
 @pytest.mark.parametrize(
     "title",
-    ["Completions", "Trust in the labeler", "Reward model on held-out pairs", "Policy", "Evaluation"],
+    [
+        "Completions",
+        "Trust in the labeler",
+        "Reward model on held-out pairs",
+        "Policy",
+        r"id \(in distribution, 3 items\)",
+    ],
 )
 def test_each_stage_prints_one_table(run: Run, title: str):
     assert len(re.findall(rf"^{title} *$", run.outcome.out, re.MULTILINE)) == 1
@@ -294,43 +308,42 @@ def test_the_policy_is_a_plain_model_folder(run: Run, tiny: str):
 
 
 def test_three_policies_are_measured_on_three_splits(run: Run):
-    results = run.json("evaluation", "results.json")
-    assert {(row["policy"], row["split"]) for row in results} == {(p, s) for p in POLICIES for s in SPLITS}
-    assert len(results) == 9
-    for row in results:
-        assert 1 <= row["n_prompts"] <= 3
-        assert row["k"] == 2
+    figures = [one for one in run.grid.figures if one.metric == "words"]
+    assert {(one.policy, one.data) for one in figures} == {(p, s) for p in POLICIES for s in SPLITS}
+    assert {(one.data, one.shift) for one in figures} == {(split, split) for split in SPLITS}
+    assert len(figures) == 9
+    assert all(1 <= one.n <= 3 for one in figures)
 
 
 def test_win_rates_have_intervals(run: Run):
-    for row in run.json("evaluation", "results.json"):
-        if row["policy"] == "start":
-            assert row["win_rate"] is None
-            continue
-        win = row["win_rate"]
-        assert 0 <= win["low"] <= win["value"] <= win["high"] <= 1
-        assert win["n"] == row["n_prompts"]
+    wins = [one for one in run.grid.figures if one.metric == "win rate"]
+    assert {one.policy for one in wins} == set(POLICIES) - {"start"}
+    for one in wins:
+        assert one.value is not None
+        assert one.low is not None
+        assert one.high is not None
+        assert 0 <= one.low <= one.value <= one.high <= 1
 
 
-def test_diversity_has_four_figures(run: Run):
-    for row in run.json("evaluation", "results.json"):
-        for figure in ("ead_per_input", "ead_across", "sbert_per_input", "sbert_across"):
-            assert row[figure] is not None, (row["policy"], row["split"], figure)
-            assert row[figure]["value"] > 0
-        assert set(row["parts"]) == {"reward_model", "ai_score", "finished"}
-        assert math.isfinite(row["reward"]["value"])
+def test_diversity_has_four_figures_and_rewards_their_parts(run: Run):
+    values = {(one.policy, one.data, one.metric): one.value for one in run.grid.figures}
+    for policy in POLICIES:
+        for split in SPLITS:
+            for kind in ("EAD", "SBERT"):
+                for where in ("per input", "across inputs"):
+                    assert (values[policy, split, f"{kind} {where}"] or 0) > 0, (policy, split, kind, where)
+            for part in ("reward", "reward: reward model", "reward: ai score", "reward: finished"):
+                assert math.isfinite(values[policy, split, part] or 0.0)
 
 
 def test_best_of_two_is_no_worse_by_the_reward_it_was_chosen_by(run: Run):
-    results = {(row["policy"], row["split"]): row for row in run.json("evaluation", "results.json")}
-    gains = [
-        results["best of 2", split]["reward"]["value"] - results["start", split]["reward"]["value"] for split in SPLITS
-    ]
+    values = {(one.policy, one.data, one.metric): one.value for one in run.grid.figures}
+    gains = [(values["best of 2", s, "reward"] or 0) - (values["start", s, "reward"] or 0) for s in SPLITS]
     assert sum(gains) > 0
     # KL of best-of-n: ln 2 - 1/2.
-    assert results["best of 2", "id"]["kl"]["value"] == pytest.approx(math.log(2) - 0.5)
-    assert results["start", "id"]["kl"] is None
-    assert results["trained", "id"]["kl"] is not None
+    assert values["best of 2", "id", "KL"] == pytest.approx(math.log(2) - 0.5)
+    assert ("start", "id", "KL") not in values
+    assert values["trained", "id", "KL"] is not None
 
 
 # --- report ------------------------------------------------------------------------------------------
@@ -343,8 +356,8 @@ def test_the_report_shows_what_was_found(run: Run):
         assert name in text, name
     first = run.steps[0]["reward"], run.steps[-1]["reward"]
     assert all(f"{value:.6}"[:5] in page for value in first), "the reward curve's numbers are in the page"
-    for prompt in run.json("evaluation", "samples.json"):
-        assert prompt["prompt"].split(",")[0].rstrip(".") in text
+    for sample in run.grid.samples:
+        assert sample.prompt.split(",")[0].rstrip(".") in text
     assert run.arguments[2].removeprefix("storage=") in text, "the resolved configuration is shown"
 
 
@@ -359,20 +372,23 @@ def test_the_report_asks_nothing_of_a_network(run: Run):
 
 # --- again -------------------------------------------------------------------------------------------
 
-REWRITTEN = {"report.html", "study.yaml", "trust.json", "results.json", "samples.json"}
+GRID = ("grid.json", "figures.csv", "figures.parquet", "scores.parquet", "questions.parquet", "outputs.parquet")
+REWRITTEN = {"report.html", "study.yaml", "trust.json", *GRID}
 """Written anew by each run, from what is stored. So are the stages' reports; their content is compared."""
 
 
 def state(folder: Path) -> dict[str, int]:
     """Time of last change of everything that a stage makes once: Parquet parts, models, metrics, keys."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in REWRITTEN]
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files if path.parent.name != "stages"}
+    # What a driver saw of the nodes is a file of its own each time.
+    apart = {"stages", "nodes"}
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files if path.parent.name not in apart}
 
 
 def contents(folder: Path) -> dict[str, str]:
     """What is written anew and must say the same."""
     stages = [path for path in folder.glob("stages/*.json") if path.name != "seconds.json"]
-    found = [folder / "trust.json", folder / "evaluation/results.json", folder / "evaluation/samples.json", *stages]
+    found = [folder / "trust.json", *(folder / "evaluation" / "grid" / name for name in GRID[:2]), *stages]
     return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 

@@ -59,6 +59,16 @@ def bank(folder: Path) -> Path:
     return path
 
 
+def tasks(folder: Path) -> list[str]:
+    """Three tasks of yes and no, of which yes is always right: a random model says either."""
+    settings: list[str] = []
+    for number, name in enumerate(("foods", "tools", "clouds")):
+        rows = [{"question": f"{name}: {a} or {b}?", "label": 1} for a in WORDS for b in WORDS[:6]]
+        path = write_lines(folder / f"{name}.jsonl", rows)
+        settings.append(f"sft.data.sources.{number}.path={path}")
+    return settings
+
+
 def pairs(folder: Path) -> Path:
     """Of two answers the one that says please is better, wherever it says so."""
     draw = random.Random(0)
@@ -74,12 +84,13 @@ def pairs(folder: Path) -> Path:
 OVERRIDES: dict[str, Callable[[Path], list[str]]] = {
     "sft": lambda folder: [f"sft.data.0.path={demonstrations(folder)}"],
     "paft": lambda folder: [f"sft.data.0.path={choices(folder)}", f"sft.prompts.path={bank(folder)}"],
+    "flan": tasks,
     "reward_model": lambda folder: [f"reward_model.data.0.path={pairs(folder)}"],
     "dpo": lambda folder: [f"dpo.data.0.path={pairs(folder)}"],
 }
-COMMANDS = {"sft": "train", "paft": "train", "reward_model": "train", "dpo": "train", "grpo": "train",
+COMMANDS = {"sft": "train", "paft": "train", "flan": "train", "reward_model": "train", "dpo": "train", "grpo": "train",
             "reinforce": "train", "rejection": "train", "rounds": "pipeline"}  # fmt: skip
-STAGES = {"paft": "sft", "grpo": "policy", "reinforce": "policy", "rounds": "round-2/dpo"}
+STAGES = {"paft": "sft", "flan": "sft", "grpo": "policy", "reinforce": "policy", "rounds": "round-2/dpo"}
 """The folder of a recipe's model, where it is not its name."""
 
 
@@ -105,9 +116,9 @@ Run = Callable[[str], Recipe]
 
 
 def test_every_trainer_has_a_recipe_that_is_run():
-    """By another test file: demo, learn, ppo, label, agreement."""
+    """By another test file: demo, learn, ppo, label, agreement, grid."""
     there = {path.stem for path in SMOKE.glob("*.yaml")}
-    assert there - {"demo", "learn", "ppo", "label", "agreement"} == set(COMMANDS)
+    assert there - {"demo", "learn", "ppo", "label", "agreement", "grid"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -153,6 +164,16 @@ def test_paft_is_tested_in_wordings_that_were_not_trained_on(recipe: Run):
     assert after["worst"] <= after["worst_tenth"] <= after["mean"] <= after["best"]
     assert report["after"]["held out"]["loss"] < report["before"]["held out"]["loss"] / 2
     assert "unseen prompts: worst tenth" in done.outcome.out
+
+
+def test_instruction_tuning_reaches_a_cluster_that_was_held_out(recipe: Run):
+    report = recipe("flan").report("sft")
+    before, after = (report[when]["held-out weather"] for when in ("before", "after"))
+    assert (before["n"], after["n"]) == (72, 72)
+    assert before["loss"] > 2 * after["loss"]
+    # The words that are answered are the trained tasks' own, so what is right there is right here.
+    assert after["accuracy"]["value"] > 0.9
+    assert report["after"]["trained tasks"]["accuracy"]["value"] > 0.9
 
 
 @pytest.mark.parametrize(("name", "where"), [("reward_model", "all"), ("dpo", None)])

@@ -21,8 +21,8 @@ import pytest
 
 from jobs.context import Context
 from jobs.evaluate import evaluate
-from jobs.recorded_figures import source_figures
-from jobs.recorded_store import read_recorded, read_scores
+from jobs.recorded.figures import source_figures
+from jobs.recorded.store import read_recorded, read_scores
 from jobs.store import RunFolder
 from tests.jobs.conftest import Call
 from tests.jobs.drive import ROOT, Outcome, truing, write_lines
@@ -30,6 +30,8 @@ from tests.shared import shared_data
 from truing.config.load import load_study
 
 STUDIES = ROOT / "configs" / "studies"
+RECORDED = ("alpacaeval", "alpacafarm", "instructgpt_stages", "position_bias", "summeval_judges")
+"""Those that ask no model."""
 Row = dict[str, Any]
 
 
@@ -82,7 +84,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
     return ran
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in STUDIES.glob("*.yaml")))
+def test_every_study_asks_models_or_is_run_here() -> None:
+    studies = {path.stem: load_study(path, []).evaluate for path in STUDIES.glob("*.yaml")}
+    assert {name for name, one in studies.items() if one and one.grid is None} == set(RECORDED)
+
+
+@pytest.mark.parametrize("name", RECORDED)
 def test_every_figure_has_its_n_or_says_why_not(run: Callable[[str], Ran], name: str) -> None:
     found = run(name)
     assert found.outcome.last_line == str(found.folder / "report.html")
@@ -312,7 +319,7 @@ def small(folder: Path, *recorded: str, rows: list[Row] | None = None) -> tuple[
     file = write_lines(folder / "rows.jsonl", rows or [])
     text = "".join(f"    - {one}\n" for one in recorded).replace("FILE", str(file))
     config = folder / "study.yaml"
-    config.write_text(f"name: small\nstorage: {folder}\nsample: null\nevaluate:\n  policies: []\n  recorded:\n{text}")
+    config.write_text(f"name: small\nstorage: {folder}\nsample: null\nevaluate:\n  grid: null\n  recorded:\n{text}")
     return config, folder / "small"
 
 
@@ -331,7 +338,7 @@ def test_report_plan_and_dry_run_ask_no_model(cli: Call, tmp_path: Path) -> None
     assert "outputs" in plan.out
     assert "no model is asked" in plan.out
     dry = cli("evaluate", str(config), *nowhere, "--dry-run").expect(0)
-    assert "policies: []" in dry.out
+    assert "grid: null" in dry.out
     assert not folder.exists()
     done = cli("evaluate", str(config), *nowhere).expect(0)
     assert done.last_line == str(folder / "report.html")
@@ -363,7 +370,7 @@ def test_nothing_connects_to_ray(tmp_path: Path) -> None:
 
 def test_the_stage_of_a_pipeline_reads_the_same_files(tmp_path: Path) -> None:
     config, folder = small(tmp_path, OUTPUTS, rows=ANSWERS)
-    assert evaluate(Context(load_study(config, []), RunFolder(folder))) == []
+    evaluate(Context(load_study(config, []), RunFolder(folder)))
     summary, [found] = read_recorded(folder / "evaluation")
     # Two policies: words, characters, and EAD and distinct across inputs of each.
     assert (len(found.figures), found.kind) == (8, "outputs")
@@ -460,9 +467,9 @@ def test_bad_input_ends_in_one_line(cli: Call, tmp_path: Path, recorded: str, li
 
 def test_neither_policies_nor_files_is_nothing_to_do(cli: Call, tmp_path: Path) -> None:
     config = tmp_path / "study.yaml"
-    config.write_text("name: small\nevaluate: {policies: []}\n")
+    config.write_text("name: small\nevaluate: {grid: null}\n")
     done = cli("evaluate", str(config), f"storage={tmp_path}")
-    assert (done.code, "neither policies nor recorded files are named" in done.err) == (2, True)
+    assert (done.code, "it asks no model (grid: null) and names no recorded file" in done.err) == (2, True)
 
 
 def test_what_cannot_be_read_is_counted_and_never_zero(cli: Call, tmp_path: Path) -> None:

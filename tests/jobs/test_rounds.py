@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from jobs.grid.sheet import Sheet
+from jobs.grid.store import write_grid
 from jobs.rounds import round_of, run_rounds, trained_policy
+from jobs.store import RunFolder
 from truing.config.study import Study
 from truing.errors import ConfigError
+from truing.evaluation.figure import Place
+from truing.report.grid_contents import Grid
 
 
 def study(folder: Path, **given: object) -> Study:
@@ -84,12 +89,11 @@ def test_every_round_is_gone_through_and_has_a_row(tmp_path: Path) -> None:
         (run / "stages").mkdir()
         report = {"training_pairs": 10 * number, "accuracy": {"all": {"value": 0.6, "n": 5}}}
         (run / "stages" / "reward_model.json").write_text(json.dumps({"key": "", "report": report}))
-        (run / "evaluation").mkdir()
-        results = [
-            {"policy": "trained", "split": split, "win_rate": {"value": value}}
-            for split, value in (("ood_style", 0.1), ("id", 0.7))
-        ]
-        (run / "evaluation" / "results.json").write_text(json.dumps(results))
+        places = [Place("trained", split, split, "", 1.0) for split in ("ood_style", "id")]
+        figures = tuple(
+            place.plain("win rate", "share", value, 4) for place, value in zip(places, (0.1, 0.7), strict=True)
+        )
+        write_grid(RunFolder(run), {}, Sheet({}, {}), [], Grid((), (), (1.0,), 1, "start", figures))
 
     given = study(tmp_path, dpo=None, policy={})
     run_rounds(given, one_round)

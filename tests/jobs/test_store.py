@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.run_path import run_address, run_path
 from jobs.store import RunFolder, Table, read_json, write_json
+from truing.config.study import Study
 from truing.errors import ConfigError, TruingError
 from truing.records import Row, content_id
 
@@ -196,3 +198,30 @@ def test_json_below_a_file_is_one_line_too(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(TruingError, match="cannot be written \\(Not a directory\\)"):
         write_json(tmp_path / "file" / "stages" / "a.json", {})
+
+
+# --- where a run is --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("storage", "address"),
+    [
+        ("runs", "runs/mine"),
+        ("/mnt/runs/", "/mnt/runs/mine"),
+        ("s3://bucket", "s3://bucket/mine"),
+        ("s3://bucket/some/runs/", "s3://bucket/some/runs/mine"),
+        ("s3://b/p?endpoint_override=http://127.0.0.1:1&scheme=http", "s3://b/p/mine?endpoint_override=http://127.0.0.1:1&scheme=http"),
+        ("gs://bucket/runs?location=eu", "gs://bucket/runs/mine?location=eu"),
+        ("file:///mnt/runs", "file:///mnt/runs/mine"),
+    ],
+)  # fmt: skip
+def test_where_a_run_is_kept(storage: str, address: str):
+    assert run_address(Study.model_validate({"name": "mine", "storage": storage})) == address
+
+
+def test_a_run_at_a_uri_is_worked_on_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRUING_CACHE", str(tmp_path))
+    folders = [run_path(Study.model_validate({"name": "mine", "storage": f"s3://b/{end}"})) for end in ("x", "y")]
+    assert [folder.relative_to(tmp_path).parts[::2] for folder in folders] == [("runs", "mine")] * 2
+    assert folders[0] != folders[1]
+    assert run_path(Study.model_validate({"name": "mine", "storage": "runs"})) == Path("runs/mine")

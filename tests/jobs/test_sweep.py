@@ -1,6 +1,5 @@
 """An offline pass on a real Ray: what is stored is not asked again, what fails is kept, who dies is replaced."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,8 +12,8 @@ from actors.group import Needs
 from jobs.store import Table
 from jobs.sweep import Pool, sweep
 from tests.jobs import workers
-from tests.jobs.drive import ROOT
 from tests.jobs.workers import Doubler
+from tests.local_ray import local_ray
 from truing.errors import ActorDied, ConfigError, LabelerStopped, TruingError
 from truing.records import Row
 
@@ -22,18 +21,8 @@ from truing.records import Row
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A local Ray of two CPUs."""
-    import ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-    )
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
+    with local_ray(2):
+        yield
 
 
 def rows(count: int) -> list[Row]:
@@ -183,6 +172,16 @@ def test_a_worker_that_may_not_start_again_ends_the_pass_in_one_line(tmp_path: P
         run(tmp_path, 6, answer, restarts=0)
     assert "run the same command again to go on from what is stored" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_count_that_is_killed_ends_the_pass_in_one_line_and_the_next_run_does_the_rest(tmp_path: Path):
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 4, workers.kill_the_count)
+    said = str(caught.value)
+    assert said.startswith("doubling: the actor that counts: the process died (")
+    assert said.endswith("); run the same command again to go on from what is stored")
+    assert "\n" not in said
+    assert [row["twice"] for row in run(tmp_path, 4, workers.double)] == [0, 2, 4, 6]
 
 
 def test_a_fault_found_while_answering_arrives_as_itself(tmp_path: Path):

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from truing.errors import ConfigError
 from truing.records import Failed, NotAsked, Row, Unparsable
 
@@ -61,6 +63,14 @@ def die_once(subject: Doubler, rows: list[Row], *, marker: Path) -> list[Answer]
     if any(row["number"] == 3 for row in rows) and not marker.exists():
         marker.touch()
         os._exit(1)
+    return subject.double(rows)
+
+
+def kill_the_count(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """The process of the actor that counts, a child of the same raylet, is killed before anything is answered."""
+    for process in psutil.Process().parent().children():
+        if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::Tally"):
+            process.kill()
     return subject.double(rows)
 
 

@@ -19,6 +19,7 @@ from tests.actors.examples import LEARNER, SCORER, Here, alone, plain_logits, pl
 from trainers import grpo, ppo, reinforce, rloo
 from trainers.rollouts import Sampler
 from trainers.run import Run
+from trainers.sync import ObjectStore
 from truing.algorithms.kl import AdaptiveKl
 from truing.config.policy import PatternPart, Ppo, Reinforce
 from truing.config.policy import Policy as Settings
@@ -49,7 +50,9 @@ class Writer(RolloutEngine):
         self._engine: Any = self
         self._intake = WholeModel(self._engine)
 
-    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+    def _advance(
+        self, drafts: Sequence[Draft], seed: int, step: int | str, temperature: float
+    ) -> Generator[list[Draft]]:
         yield [draft for draft in drafts if draft.done]
         under_way = [draft for draft in drafts if not draft.done]
         draws = [
@@ -108,7 +111,7 @@ def reinforced(
         engines=Here(Writer(tiny, 4, ends=settings.rollouts.spare > 0)), policy=Here(policy),
         critic=critic and Here(critic), references=references,
         graph=RewardGraph([Part("letters", 1.0, references, rule_scores, {"rule": PatternPart(pattern="[a-z]")})]),
-        probe=Probe([3, 20, 30], [40, 50]),
+        probe=Probe([3, 20, 30], [40, 50]), push=ObjectStore(),
     )  # fmt: skip
     sampler = Sampler(roles, PromptStream(list(QUESTIONS), 0), settings, seed=1, texts=("A text.", "And another one."))
     kl = AdaptiveKl(settings.kl.coefficient, settings.kl.target)

@@ -46,7 +46,8 @@ def test_figures_of_a_batch_by_hand() -> None:
     # Reward (1 + 2.5)/2; parts of those that have a total (0.5 + 1.5)/2, (-1 + 0)/2;
     # KL of the three responses 1, -0.5, 3: 3.5/3; lengths 2, 1, 3
     assert batch_figures(rewards, old, reference) == {
-        "reward": 1.75, "parts": {"finished": -0.5, "judge": 1.0}, "kl": pytest.approx(3.5 / 3), "length": 2.0, "failed": 1,
+        "reward": 1.75, "parts": {"finished": -0.5, "judge": 1.0}, "kl": pytest.approx(3.5 / 3), "length": 2.0, "tokens": 6,
+        "failed": 1,
     }  # fmt: skip
 
 

@@ -132,7 +132,9 @@ class Writer(RolloutEngine):
         self._tokenizer = SimpleNamespace(decode=lambda *_, **__: "")
         self.begun: list[tuple[int, int]] = []
 
-    def _advance(self, drafts: Sequence[Draft], seed: int, step: int | str) -> Generator[list[Draft]]:
+    def _advance(
+        self, drafts: Sequence[Draft], seed: int, step: int | str, temperature: float
+    ) -> Generator[list[Draft]]:
         assert isinstance(step, int)
         self.begun.append((step, self.version))
         yield [draft for draft in drafts if draft.done]
@@ -157,7 +159,7 @@ class Stage:
             "pretraining": {"path": "x", "texts": 2, "length": 9, "weight": 0.5},
         })  # fmt: skip
         assert isinstance(settings.algorithm, Rloo)
-        roles: Any = SimpleNamespace(engines=Here(self.engine), policy=None, probe=None)
+        roles: Any = SimpleNamespace(engines=Here(self.engine), policy=None, probe=None, push=None)
         stream = PromptStream(["a", "b", "c"], 0)
         self.sampler = Sampler(roles, stream, settings, seed=0, texts=("one", "two", "three"))
         self.run = Run(folder, every=1, groups={}, state={"sampler": self.sampler})

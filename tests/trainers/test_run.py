@@ -104,7 +104,7 @@ def test_each_step_writes_its_figures_and_timings(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [0, 1]
     assert [row["parts"] for row in rows] == [{"a": 0.0}, {"a": 1.0}]
     for row in rows:
-        assert row["timings"].keys() == {"update", "step"}
+        assert row["timings"].keys() == {"update", "step", "spans"}
         assert 0 <= row["timings"]["update"] <= row["timings"]["step"]
     assert trainer.seen == rows
 
@@ -114,6 +114,8 @@ def test_a_timer_adds_up_within_a_step_and_starts_again_in_the_next(
 ) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr("trainers.run.time.perf_counter", lambda: float(next(clock)))
+    unix = iter((1000.0, 1006.0))
+    monkeypatch.setattr("trainers.run.time.time", lambda: next(unix))
     run = Run(tmp_path, every=10, groups={}, state={})
     for step in run.steps(2):
         for _ in range(2 - step):
@@ -122,7 +124,13 @@ def test_a_timer_adds_up_within_a_step_and_starts_again_in_the_next(
         run.report(loss=0.0)
     timings = [row["timings"] for row in read_metrics(tmp_path / "metrics.jsonl")]
     # The clock moves by 1 at each look. Step 0 looks at 0, 1-2, 3-4, 5; step 1 at 6, 7-8, 9.
+    spans = [one.pop("spans") for one in timings]
     assert timings == [{"a": 2.0, "step": 5.0}, {"a": 1.0, "step": 3.0}]
+    # Beginnings are in Unix time: 1000 where the clock shows 0.
+    assert spans == [
+        [["a", 1001.0, 1.0], ["a", 1003.0, 1.0], ["step", 1000.0, 5.0]],
+        [["a", 1007.0, 1.0], ["step", 1006.0, 3.0]],
+    ]
 
 
 def test_a_step_without_a_report_does_not_repeat_the_last_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine, checksum
 from tests.actors.examples import Here
-from trainers.sync import push_weights
+from trainers.sync import ObjectStore, push_weights
 from truing.errors import ActorDied
 
 BITS = {"a": np.array([1, 2, 3], np.int16), "b": np.array([4], np.int16), "c": np.array([5, 6], np.int16)}
@@ -55,7 +55,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_engine_has_all_buckets_and_the_largest_gap_is_told() -> None:
     engines = Here(Side([-1.0, -2.0]), Side([-1.25, -1.75]), Side([-1.0, -2.125]))
-    found = push_weights(Here(Side([-1.0, -2.0])), engines, 5, PROBE, bucket=6, tolerance=0.25)
+    found = push_weights(Here(Side([-1.0, -2.0])), engines, 5, PROBE, ObjectStore(), bucket=6, tolerance=0.25)
     # Mean |Δ|: 0; (0.25 + 0.25)/2; 0.125/2
     parts = [checksum({name: BITS[name] for name in names}).to_bytes(4, "big") for names in BUCKETS]
     assert found == (zlib.crc32(b"".join(parts)), pytest.approx(0.25))
@@ -70,6 +70,8 @@ def test_an_engine_that_answers_otherwise_ends_the_run() -> None:
     )
     # Its errors of opposite signs do not cancel: (1 + 0)/2, and (½ + ½)/2
     with pytest.raises(ActorDied, match=message):
-        push_weights(Here(Side([-1.0, -2.0])), engines, 6, PROBE, bucket=6, tolerance=0.25)
+        push_weights(Here(Side([-1.0, -2.0])), engines, 6, PROBE, ObjectStore(), bucket=6, tolerance=0.25)
     with pytest.raises(ActorDied, match=message):
-        push_weights(Here(Side([-1.0, -2.0])), Here(Side([-1.5, -1.5])), 6, PROBE, bucket=6, tolerance=0.25)
+        push_weights(
+            Here(Side([-1.0, -2.0])), Here(Side([-1.5, -1.5])), 6, PROBE, ObjectStore(), bucket=6, tolerance=0.25
+        )

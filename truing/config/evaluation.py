@@ -1,39 +1,23 @@
-"""What an evaluation measures: the policies of a study, and what somebody recorded."""
+"""What an evaluation measures: a grid of policies, and what somebody recorded."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from truing.config.base import Section
+from truing.config.grid import Grid
 from truing.config.recorded import Recorded
-from truing.config.roles import Engine, Positive, Scorer
-from truing.config.stages import Sampling
-
-
-class StudyPolicies(Section):
-    """The start policy, best of n, and every policy that the study has trained."""
-
-    kind: Literal["study"] = "study"
+from truing.config.roles import Positive
 
 
 class Evaluate(Section):
     """Policies in and out of distribution, and figures from recorded files."""
 
-    policies: tuple[StudyPolicies, ...] = (StudyPolicies(),)
-    """Whose answers are sampled and judged. Empty asks no model: nothing but `recorded` is then read."""
+    grid: Grid | None = Grid()
+    """Which policies are measured, on what and how; by default the study's own on its own prompts. Null asks no model: nothing
+    but `recorded` is then read."""
     recorded: tuple[Recorded, ...] = ()
     """Files of outputs, ratings and verdicts that figures are computed from."""
     prompts_per_split: Positive = 16
-    """Prompts of each split (in-distribution: from the held-out prompts)."""
-    completions: Annotated[int, Field(ge=2)] = 4
-    """Completions of one prompt that each policy is judged on: K of the diversity metrics."""
-    best_of: Annotated[int, Field(ge=2)] = 4
-    """n of best-of-n. The start policy draws n·K completions, so that best-of-n has K independent ones too."""
-    sampling: Sampling = Sampling()
-    engine: Engine = Engine()
-    scorer: Scorer = Scorer()
-    embedder: str = "demo"
-    """`demo` (all-MiniLM-L6-v2, prepared by `make`), a local folder or a Hub name for Sentence-BERT."""
+    """Of the study's own prompts so many of each split are asked (in-distribution: of the held-out ones)."""
 
     @model_validator(mode="after")
     def _named_apart(self) -> "Evaluate":

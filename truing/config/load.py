@@ -2,6 +2,7 @@
 
 import difflib
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
@@ -10,23 +11,61 @@ from pydantic import BaseModel, ValidationError
 
 from truing.config.study import Study
 from truing.errors import ConfigError
+from truing.redaction import Secret, redacted, secret_in
 
 
 def load_study(path: Path, overrides: list[str]) -> Study:
     """Read a configuration file, apply `key.path=value` overrides, validate.
 
     Raises:
-        ConfigError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong value.
+        ConfigError: no such file, not YAML, an unknown key (the nearest known one is named), a wrong value, or a secret:
+            a study is stored beside its results.
     """
     tree = _read(path)
     for override in overrides:
         _apply(tree, override)
     try:
-        return Study.model_validate(tree)
+        study = Study.model_validate(tree)
     except ValidationError as error:
         first, *others = error.errors()
         more = f" (and {len(others)} more)" if others else ""
-        raise ConfigError(f"{path}: {_explain(cast('dict[str, Any]', first))}{more}") from None
+        raise ConfigError(f"{path}: {redacted(_explain(cast('dict[str, Any]', first)))}{more}") from None
+    for where, text in _texts(study.model_dump(mode="json"), ()):
+        found = secret_in(text)
+        if found is not None:
+            raise ConfigError(
+                f"{path}: {'.'.join(where)}: holds {found.kind}, and a study is stored beside its results;"
+                f" {_where_it_belongs(where, found)}"
+            )
+    return study
+
+
+def _texts(node: object, where: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text of a dumped study with the keys that lead to it; the name of a key is a text too."""
+    if isinstance(node, str):
+        yield where, node
+    elif isinstance(node, dict):
+        for key, child in cast("dict[str, object]", node).items():
+            yield where, key
+            yield from _texts(child, (*where, key))
+    elif isinstance(node, list):
+        for i, child in enumerate(cast("list[object]", node)):
+            yield from _texts(child, (*where, str(i)))
+
+
+def _where_it_belongs(where: tuple[str, ...], found: Secret) -> str:
+    """What to do with a secret, by where it stood."""
+    if where and where[-1].endswith("_variable"):
+        return "give the name of the environment variable, not what it holds"
+    if where[:1] == ("serve",):
+        return "put it into an environment variable and name that in serve.token_variable"
+    if where[:1] == ("trackers",):
+        return "leave it out and set WANDB_API_KEY, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if any(part in ("labeler", "members") for part in where):
+        return f"leave it out and set {found.variable or 'OPENAI_API_KEY'}: labeler.key_variable names the variable"
+    if found.variable is None:
+        return "leave it out: storage reads AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the Hub HF_TOKEN"
+    return f"leave it out and set the environment variable {found.variable} where the job is started"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -37,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error}); give a YAML file") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: is not YAML: {redacted(' '.join(str(error).split()))}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: holds no keys; a study begins with `name: ...`")
     return cast("dict[str, Any]", tree)
@@ -46,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"{override!r} is not an override; write key.path=value, e.g. policy.steps=20")
+        raise ConfigError(f"{redacted(repr(override))} is not an override; write key.path=value, e.g. policy.steps=20")
     *parents, last = key.split(".")
     node: Any = tree
     for part in parents:
@@ -54,7 +93,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     try:
         value: object = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"override {key}: {text!r} is not a YAML value; put quotes around a text") from None
+        raise ConfigError(
+            f"override {key}: {redacted(repr(text))} is not a YAML value; put quotes around a text"
+        ) from None
     if isinstance(node, list):
         cast("list[Any]", node)[_position(cast("list[Any]", node), last, key)] = value
     else:

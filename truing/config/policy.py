@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from truing.config.base import Section
 from truing.config.labeling import SingleLabeler
-from truing.config.roles import Engine, Learner, Positive, Scorer, Share
+from truing.config.roles import Engine, Learner, Positive, Push, Scorer, Share
 from truing.config.serving import Replicas
 from truing.config.stages import Sampling
 from truing.config.training import Passes
@@ -256,8 +256,7 @@ class Policy(Section):
     rollouts: Rollouts = Rollouts()
     importance_cap: Annotated[float, Field(ge=1)] = 2.0
     """Cap of the learner-to-engine importance weight of a token."""
-    weight_bucket_gb: Annotated[float, Field(gt=0)] = 1.0
-    """Weights that travel to the engines at once; two such buckets are held beside the models."""
+    push: Push = Push()
     probe_tolerance: Annotated[float, Field(gt=0)] = 0.15
     """Largest mean log-prob difference (nats) between engine and learner on the probe after a weight push."""
     checkpoint_every: Positive = 5
@@ -268,11 +267,12 @@ class Policy(Section):
     """The job stops when a larger share of a batch's rewards has failed."""
 
     @model_validator(mode="after")
-    def _distinct_parts(self) -> "Policy":
+    def _consistent(self) -> "Policy":
         names = [part_name(part) for part in self.rewards]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
+        self.push.chosen(self.learner, self.engine)
         return self
 
 

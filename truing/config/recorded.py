@@ -10,6 +10,11 @@ from truing.config.roles import Positive
 Scalar = bool | int | float | str
 """A value of a column."""
 
+OutputMetric = Literal[
+    "length", "ead", "distinct", "ngram_cosine", "compression_ratio", "self_bleu", "rouge", "exact_match"
+]
+"""What is measured of texts alone; the last two need a reference."""
+
 
 class RecordedSource(Section):
     """A file of recorded rows; what kind of rows says `kind`."""
@@ -108,10 +113,7 @@ class RecordedOutputs(RecordedSource):
     columns: OutputColumns = OutputColumns()
     policies: dict[str, str] = Field(default_factory=dict)
     """Policy -> its column, where a row holds the outputs of all of them; a row of `columns.policy` is one output."""
-    metrics: tuple[
-        Literal["length", "ead", "distinct", "ngram_cosine", "compression_ratio", "self_bleu", "rouge", "exact_match"],
-        ...,
-    ] = ("length", "ead", "distinct")
+    metrics: tuple[OutputMetric, ...] = ("length", "ead", "distinct")
     """Lengths in words and characters are always given. Diversity is per input where a prompt has several outputs."""
     cut_words: Positive | None = None
     """EAD and distinct also of outputs cut to so many words: EAD grows with the length of outputs."""

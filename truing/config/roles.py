@@ -1,5 +1,6 @@
 """Who does the work and on what: models, engines, learner ranks, the cluster."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -25,9 +26,10 @@ class Engine(Section):
     """vLLM engines of one role."""
 
     count: Positive = 1
-    """Engines of this role."""
+    """Engines of this role that are started, and waited for, at first."""
     max_count: Positive | None = None
-    """Upper end of the autoscaling pool of an offline pass; `count` where absent."""
+    """Most engines; `count` where absent. An offline pass adds some while others wait. In reinforcement learning those that
+    have loaded join between two steps."""
     cpus: Positive = 2
     """CPUs (and threads) of one engine."""
     gpus: Annotated[float, Field(ge=0)] = 0
@@ -101,6 +103,39 @@ class Learner(Section):
         return self
 
 
+Route = Literal["object_store", "native"]
+"""Ways of weights to the engines."""
+
+
+class Push(Section):
+    """How new weights get from a learner to the rollout engines."""
+
+    route: Route | None = None
+    """`object_store`: Ray's. `native`: rank 0 broadcasts to vLLM's weight-transfer API, over NCCL between whole GPUs, over gloo
+    between CPUs. Absent: native where learner and engines have whole GPUs and the whole model is pushed, else the object store."""
+    bucket_gb: Annotated[float, Field(gt=0)] = 1.0
+    """Weights that travel to the engines at once; two such buckets are held beside the models."""
+
+    def chosen(self, learner: Learner, engine: Engine) -> Route:
+        """The way that these two take.
+
+        Raises:
+            ValueError: it is not open to them.
+        """
+        adapters = learner.lora is not None and learner.lora.push == "adapter"
+        whole = learner.gpus >= 1 and engine.gpus >= 1
+        if self.route == "native" and adapters:
+            raise ValueError(
+                "push.route native pushes whole models: give learner.lora.push merged, or route object_store"
+            )
+        if self.route == "native" and not whole and (learner.gpus or engine.gpus):
+            raise ValueError(
+                f"push.route native goes between whole GPUs, or CPUs, and learner.gpus is {learner.gpus:g} and engine.gpus"
+                f" {engine.gpus:g}: give both 1, both 0, or route object_store"
+            )
+        return self.route or ("native" if whole and not adapters else "object_store")
+
+
 class Scorer(Section):
     """Stateless forward-pass actors: reward model and reference."""
 
@@ -114,16 +149,41 @@ class Scorer(Section):
     """Most tokens, padding included, in one forward pass."""
 
 
+NodeRole = Literal["learner", "rollout", "labeler", "scorer"]
+"""Kinds of actors by what they need of a node: DeepSpeed ranks; engines that sample; engines that judge; forward passes of
+references and reward models."""
+
+
 class Cluster(Section):
     """Where Ray is, and how long to wait for it."""
 
     address: str | None = None
-    """Address of a running Ray cluster; none starts a local one for this run."""
+    """Address of a running Ray cluster (`auto`: the one of this machine). Without it that of RAY_ADDRESS, which Ray sets in
+    a job; without either, this run starts a local cluster for itself."""
     colocate: bool = True
     """Roles of one stage take turns on the same CPUs. False reserves CPUs for each role."""
+    nodes: Mapping[NodeRole, str] = Field(default_factory=dict[NodeRole, str])
+    """Ray resource of which each actor of a role takes one unit, so that it goes to nodes that have it: `{labeler: labeler}`
+    with cluster.yaml. A role that is not named goes anywhere."""
+    memory: Mapping[NodeRole, Annotated[float, Field(gt=0)]] = Field(default_factory=dict[NodeRole, float])
+    """GiB of a node's memory that Ray sets aside for each actor of a role: actors go where there is so much left. It is a
+    reservation, not a limit: nothing holds an actor to it. A role that is not named reserves none."""
+    autoscaling: str | None = None
+    """File with the kinds of nodes that an autoscaler may add: the launcher's (on its head `~/ray_bootstrap_config.yaml`) or
+    KubeRay's manifest. Without it what is there is all there is, and a role that finds no room within 30 s is an error."""
+    prices: Mapping[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict[str, float])
+    """What a node of each kind costs an hour, in any one currency: `{learner: 4.6, rollout: 0.9}`. A kind is named as in the
+    file of `autoscaling`; without one, by the resources that are the node's own, else by its CPUs and GPUs (`2 CPUs`)."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Most that the nodes of one run may cost while it works, in the currency of `prices`, over all calls of the command. The
+    job then ends in order. Every kind of node must have a price."""
     start_deadline: Positive = 600
     """Seconds an actor may take to load."""
     call_deadline: Positive = 1800
     """Seconds one call of an actor, or one collective, may take."""
     restarts: Annotated[int, Field(ge=0)] = 2
     """Times a stateless actor (labeler, reward model, reference) is started again after it died."""
+    mends: Annotated[int, Field(ge=0)] = 3
+    """Times a training stage starts lost learners and rollout engines anew and goes on, before it gives up."""
+    mirror_every: Positive = 60
+    """Seconds between two uploads of what is new in the run, where `storage` is a URI: the most that is lost with the head node."""

@@ -24,7 +24,8 @@ class Study(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random choice derives from it."""
     storage: str = "runs"
-    """Folder that holds the runs."""
+    """Folder that holds the runs, or a URI that `pyarrow.fs` can open, such as `s3://bucket/prefix`: a run is then worked on in a
+    folder of this machine and kept there. Credentials come from the environment alone."""
     model: Model = Model()
     """The start policy."""
     cluster: Cluster = Cluster()
@@ -51,3 +52,8 @@ class Study(Section):
     """Times the stages from `sample` on are gone through, each time from the policy that the time before has trained."""
     serve: Serve = Serve()
     """The HTTP endpoint of `truing serve`."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the runs are kept at a URI."""
+        return "://" in self.storage

@@ -98,7 +98,8 @@ def load_tokenizer(path: str, revision: str | None = None) -> Tokenizer:
 
     read = cast("Callable[..., Tokenizer]", AutoTokenizer.from_pretrained)  # pyright: ignore[reportUnknownMemberType]
     try:
-        return read(path, revision=revision)
+        # Not given, transformers would ask at the terminal whether to run the code of a model's repository.
+        return read(path, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ConfigError(f"tokenizer {path}: cannot be loaded ({reason}); give a model folder or a Hub name") from None

@@ -11,7 +11,8 @@ class Score:
     """What one item has of one metric; `value` is None where nothing can be counted, and `reason` then says why.
 
     `item`: the prompt, document or instruction; several scores of one item are several outputs. "" is the whole set, of
-    figures that no item has alone. `against`: the other side of a comparison, "" where there is none.
+    figures that no item has alone. `against`: the other side of a comparison, "" where there is none. `temperature` is None
+    where nobody sampled or nobody knows.
     """
 
     policy: str
@@ -22,6 +23,7 @@ class Score:
     metric: str
     value: float | None
     reason: str = ""
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):

@@ -18,7 +18,14 @@ Scores = Mapping[tuple[str, str], Mapping[str, Sequence[Score]]]
 
 
 def policy_figures(
-    scores: Sequence[Score], units: Mapping[str, str], *, data: str, shift: str, against: Mapping[str, str], seed: int
+    scores: Sequence[Score],
+    units: Mapping[str, str],
+    *,
+    data: str,
+    shift: str,
+    against: Mapping[str, str],
+    seed: int,
+    temperature: float | None = None,
 ) -> list[Figure]:
     """A figure for each policy, variant and metric of `units` (metric -> unit), in the order of first mention.
 
@@ -27,7 +34,7 @@ def policy_figures(
     """
     grouped = _grouped(scores)
     figures = [
-        _figure(Place(policy, data, shift, variant), metric, unit, found.get(metric, ()), found, seed)
+        _figure(Place(policy, data, shift, variant, temperature), metric, unit, found.get(metric, ()), found, seed)
         for (variant, policy), found in grouped.items()
         for metric, unit in units.items()
         if metric in found
@@ -35,7 +42,7 @@ def policy_figures(
     for (variant, policy), found in grouped.items():
         other = grouped.get((variant, against.get(policy, "")))
         if other is not None:
-            place = Place(f"{policy} − {against[policy]}", data, shift, variant)
+            place = Place(f"{policy} − {against[policy]}", data, shift, variant, temperature)
             figures += [
                 _difference(place, metric, unit, found, other, seed)
                 for metric, unit in units.items()
@@ -73,7 +80,8 @@ def _figure(
         known = [score.value for score in left if score.value is not None]
         missing, n = len(left) - len(known), len(known)
         if n < 2:
-            return place.plain(metric, unit, whole.value, n, missing=missing, note=whole.reason)
+            note = whole.reason or "no interval: undefined without each output"
+            return place.plain(metric, unit, whole.value, len(left), note=note)
         return place.figure(metric, unit, jackknife(whole.value, known), missing=missing, note=whole.reason)
     mean = share_over_items(some, seed=seed) if unit == SHARE else mean_over_items(some, seed=seed)
     return place.figure(metric, unit, mean.interval, missing=mean.missing, note=_reasons(some, mean))

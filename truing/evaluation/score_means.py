@@ -35,13 +35,13 @@ def mean_over_items(scores: Sequence[Score], *, seed: int) -> Mean:
 
 
 def share_over_items(scores: Sequence[Score], *, seed: int) -> Mean:
-    """As `mean_over_items`, of scores that are 0 or 1; Wilson's interval where each item has a single one.
+    """As `mean_over_items`, of scores that are 0 or 1; Wilson's interval where each item has a single one and none is a tie.
 
-    At 0 of n a bootstrap says [0, 0], Wilson's says what 0 of n can rule out.
+    At 0 of n a bootstrap says [0, 0], Wilson's says what 0 of n can rule out. A draw, ½, is neither 0 nor 1.
     """
     found = by_item(scores)
     known = [score.value for score in scores if score.value is not None]
-    if len(known) > len(found) or not found:
+    if len(known) > len(found) or not found or not set(known) <= {0.0, 1.0}:
         return mean_over_items(scores, seed=seed)
     return Mean(wilson(round(sum(known)), len(known)), _missing(scores))
 

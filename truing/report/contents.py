@@ -2,14 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
+from truing.report.grid_contents import Grid
 from truing.report.recorded_contents import Recorded
-
-Split = Literal["id", "ood_domain", "ood_style"]
-"""In distribution, or one of two shifts: prompts of another domain, or written in another style."""
-
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -207,58 +202,12 @@ class Step:
 
 
 @dataclass(frozen=True)
-class PolicyResult:
-    """One policy on one split: `k` outputs for each of `n_prompts` prompts.
-
-    `win_rate` against the start policy is a share (0.5 = no better), None for the start policy itself. `kl` to the
-    reference is in nats a response, `length` in tokens. The four diversity figures grow with diversity.
-    Raises ValueError for an unknown split, or a win rate that is no share.
-    """
-
-    policy: str
-    split: Split
-    n_prompts: int
-    k: int
-    win_rate: Estimate | None
-    reward: Estimate
-    parts: Mapping[str, Estimate]
-    kl: Estimate | None
-    length: Estimate
-    ead_per_input: Estimate | None
-    ead_across: Estimate | None
-    sbert_per_input: Estimate | None
-    sbert_across: Estimate | None
-
-    def __post_init__(self) -> None:
-        _check_split(self.split)
-        if self.win_rate and (self.win_rate.value < 0 or self.win_rate.value > 1):
-            raise ValueError(
-                f"the win rate of {self.policy!r} is {self.win_rate.value}, not a share in [0, 1]: "
-                "divide percents by 100."
-            )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One prompt with what each policy answered and the reward it got. Raises ValueError for an unknown split."""
-
-    prompt: str
-    domain: str
-    split: Split
-    outputs: Mapping[str, str]
-    rewards: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        _check_split(self.split)
-
-
-@dataclass(frozen=True)
 class Contents:
     """All of a page. Any part may be empty or None: the page then says that it was not run, or leaves it out.
 
     `summary` is the verdict in one line. `gate` says, a reason each, why the labeler would stop a real run; with a
     filled `trust` and an empty `gate` the labeler has passed. `measured` is more of the same labeler on the same pairs
-    as `trust`. `costs` are seconds by stage, in order.
+    as `trust`. `costs` are seconds by stage, in order; `nodes` says how long machines of each kind were there.
     """
 
     name: str
@@ -270,26 +219,10 @@ class Contents:
     agreement: tuple[AgreementSet, ...]
     reward_model: RewardModelSummary | None
     steps: tuple[Step, ...]
-    results: tuple[PolicyResult, ...]
-    samples: tuple[Sample, ...]
     stages: tuple[Table, ...]
     costs: tuple[tuple[str, float], ...]
     config_yaml: str
     provenance: Mapping[str, str]
     recorded: tuple[Recorded, ...] = ()
-
-
-def start_policy(results: tuple[PolicyResult, ...]) -> str | None:
-    """The policy that the others are compared with: the first that has no win rate on any split."""
-    compared = {result.policy for result in results if result.win_rate is not None}
-    return next((result.policy for result in results if result.policy not in compared), None)
-
-
-def policies(results: tuple[PolicyResult, ...]) -> tuple[str, ...]:
-    """The names of the policies, in order of first mention."""
-    return tuple(dict.fromkeys(result.policy for result in results))
-
-
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: it is one of {', '.join(SPLITS)}.")
+    grid: Grid | None = None
+    nodes: Table | None = None

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from truing.report.contents import Estimate, PolicyResult, policies, start_policy
+from truing.report.contents import Estimate
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#00855f", "#aa4499", "#8a6d00", "#7a4b2a")
 """Told apart with any colour vision (after Okabe and Ito); lines and points differ in dash and symbol besides."""
 NEUTRAL = "#5b6470"
-"""The start policy and the lines of reference."""
+"""The baseline and the lines of reference."""
 INK = "#161b22"
 """Whiskers on bars. No figure has a colour but these, so a page can exchange them for those of its theme."""
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
@@ -102,14 +102,6 @@ def whiskers(estimates: Sequence[Estimate | None], scale: float = 1, colour: str
 def value(estimate: Estimate | None) -> float | None:
     """The value, or None where it is missing: a gap, never 0."""
     return estimate.value if estimate and math.isfinite(estimate.value) else None
-
-
-def style(results: tuple[PolicyResult, ...], policy: str) -> tuple[str, str]:
-    """Colour and symbol of a policy, the same in every figure; the start policy is neutral."""
-    if policy == start_policy(results):
-        return NEUTRAL, "circle-open"
-    i = [name for name in policies(results) if name != start_policy(results)].index(policy)
-    return PALETTE[i % len(PALETTE)], SYMBOLS[i % len(SYMBOLS)]
 
 
 def text(name: str) -> str:

@@ -4,119 +4,23 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from truing.report.contents import SPLITS, CalibrationBin, PolicyResult, Split, Step, policies
+from truing.report.contents import CalibrationBin, Step
 from truing.report.drawing import (
-    INK,
     NEUTRAL,
     PALETTE,
-    SYMBOLS,
     Spec,
     areas,
     diagonal,
     figure,
-    level,
     line,
-    style,
     text,
-    value,
-    whiskers,
 )
 from truing.report.notation import duration
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure  # pyright: ignore[reportMissingTypeStubs]
 
-SPLIT_NAMES = {"id": "in distribution", "ood_domain": "other domain", "ood_style": "other style"}
-DIVERSITY_NAMES = ["EAD<br>per input", "EAD<br>across", "SBERT<br>per input", "SBERT<br>across"]
 PERCENT_TICKS = [0, 25, 50, 75, 100]
-
-
-def win_rates(results: tuple[PolicyResult, ...]) -> "Figure":
-    """Win rate of each policy against the start policy by split, in percent, with its interval and the 50 % line."""
-    traces: list[Spec] = []
-    for policy in policies(results):
-        rates = [(r.split, r.win_rate) for r in results if r.policy == policy and r.win_rate is not None]
-        if not rates:
-            continue
-        colour, symbol = style(results, policy)
-        trace: Spec = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": text(policy),
-            "offsetgroup": text(policy),
-            "x": [SPLIT_NAMES[split] for split, _ in rates],
-            "y": [100 * rate.value for _, rate in rates],
-            "error_y": whiskers([rate for _, rate in rates], scale=100),
-            "marker": {"color": colour, "symbol": symbol, "size": 11},
-            "customdata": [rate.n for _, rate in rates],
-            "hovertemplate": "%{y:.1f} %, n = %{customdata}",
-        }
-        traces.append(trace)
-    splits = [SPLIT_NAMES[split] for split in SPLITS if any(r.split == split and r.win_rate for r in results)]
-    return figure(
-        traces,
-        xaxis={"type": "category", "categoryorder": "array", "categoryarray": splits, "showgrid": False},
-        yaxis={"title": {"text": "win rate, %"}, "range": [-4, 104], "tickvals": PERCENT_TICKS},
-        shapes=[level(50)],
-        scattermode="group",
-        scattergap=0.5,
-    )
-
-
-def diversity(results: tuple[PolicyResult, ...], split: Split) -> "Figure":
-    """The four diversity figures of each policy on one split, with their intervals where there are any."""
-    bars: list[Spec] = []
-    for result in results:
-        if result.split != split:
-            continue
-        estimates = [result.ead_per_input, result.ead_across, result.sbert_per_input, result.sbert_across]
-        bar: Spec = {
-            "type": "bar",
-            "name": text(result.policy),
-            "x": DIVERSITY_NAMES,
-            "y": [value(estimate) for estimate in estimates],
-            "error_y": whiskers(estimates, colour=INK),
-            "marker": {"color": style(results, result.policy)[0]},
-            "customdata": [estimate.n if estimate else None for estimate in estimates],
-            "hovertemplate": "%{y:.3f}, n = %{customdata}",
-        }
-        bars.append(bar)
-    return figure(
-        bars,
-        xaxis={"type": "category", "showgrid": False},
-        yaxis={"title": {"text": "diversity"}, "rangemode": "tozero"},
-        bargap=0.28,
-    )
-
-
-def reward_kl(results: tuple[PolicyResult, ...]) -> "Figure":
-    """Reward over KL to the reference, a point for each policy and split that has both: the price of the reward.
-
-    The colour tells the policy, the symbol the split.
-    """
-    traces: list[Spec] = []
-    for policy in policies(results):
-        points = [(r, r.kl) for r in results if r.policy == policy and r.kl is not None]
-        if not points:
-            continue
-        colour, _ = style(results, policy)
-        symbols = [SYMBOLS[SPLITS.index(result.split)] for result, _ in points]
-        trace: Spec = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": text(policy),
-            "x": [kl.value for _, kl in points],
-            "y": [result.reward.value for result, _ in points],
-            "error_x": whiskers([kl for _, kl in points]),
-            "error_y": whiskers([result.reward for result, _ in points]),
-            "marker": {"color": colour, "size": 11, "symbol": symbols},
-            "customdata": [SPLIT_NAMES[result.split] for result, _ in points],
-            "hovertemplate": "%{customdata}: KL %{x:.3g} nats, reward %{y:.3g}",
-        }
-        traces.append(trace)
-    return figure(
-        traces, xaxis={"title": {"text": "KL to the reference, nats a response"}}, yaxis={"title": {"text": "reward"}}
-    )
 
 
 def reward_curves(steps: Sequence[Step]) -> "Figure":

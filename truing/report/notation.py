@@ -107,11 +107,6 @@ def interval(estimate: Estimate | None, number: Number = decimal) -> str:
     return f"[{number(estimate.low)}, {number(estimate.high)}]"
 
 
-def no_spread(estimate: Estimate) -> bool:
-    """The interval has no width: no spread was seen among n items, which is not certainty."""
-    return estimate.low is not None and estimate.low == estimate.high
-
-
 def _signed(text: str) -> str:
     """With a true minus sign, and none before a figure that has been rounded to 0."""
     if not text.startswith("-"):

@@ -10,10 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from truing.report import notation, recorded_findings, recorded_tables, trust_tables
-from truing.report.contents import SPLITS, Contents, Sample, Step, Table, policies, start_policy
-from truing.report.drawing import INK, NEUTRAL, PALETTE, style
-from truing.report.headline import SPLIT_NAMES, cards
+from truing.report import (
+    grid_cards,
+    grid_findings,
+    grid_samples,
+    grid_tables,
+    notation,
+    recorded_findings,
+    recorded_tables,
+    trust_tables,
+)
+from truing.report.contents import Contents, Step, Table
+from truing.report.drawing import INK, NEUTRAL, PALETTE
+from truing.report.grid_drawing import swatches
+from truing.report.headline import cards
 from truing.report.panels import panels
 
 if TYPE_CHECKING:
@@ -40,27 +50,25 @@ def render(contents: Contents) -> str:
     by_section = panels(contents)
     drawn = {panel.id: panel.figure for section in by_section.values() for panel in section}
     json_by_id = ",".join(f"{json.dumps(key)}:{_json(figure)}" for key, figure in drawn.items())
-    start = start_policy(contents.results)
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             contents=contents,
             notation=notation,
-            split_names=SPLIT_NAMES,
-            cards=cards(contents),
+            cards=(grid_cards.cards(contents.grid) if contents.grid else ()) + cards(contents),
             panels=by_section,
             trust_tables=trust_tables,
             recorded_tables=recorded_tables,
             recorded_findings=recorded_findings,
+            grid_tables=grid_tables,
+            grid_findings=grid_findings,
+            grid_samples=grid_samples,
+            grid_costs=text_table(grid_tables.cost_table(contents.grid)) if contents.grid else None,
+            grid_swatches=swatches(contents.grid) if contents.grid else {},
             tables=[text_table(table) for table in contents.stages],
+            nodes=text_table(contents.nodes) if contents.nodes else None,
             steps=text_table(_steps_table(contents.steps)),
-            start=start,
-            swatches={policy: style(contents.results, policy)[0] for policy in policies(contents.results)},
-            by_split={split: [r for r in contents.results if r.split == split] for split in SPLITS},
-            parts=tuple(dict.fromkeys(part for result in contents.results for part in result.parts)),
-            domains=tuple(sorted({sample.domain for sample in contents.samples})),
-            answers=[_answers(sample, policies(contents.results)) for sample in contents.samples],
             colours={INK: "--ink", NEUTRAL: "--neutral"} | {hue: f"--series-{i}" for i, hue in enumerate(PALETTE)},
             figures_json=Markup(script_safe(f"{{{json_by_id}}}")),  # noqa: S704 - escaped by script_safe
             plotly_js=Markup(get_plotlyjs()) if drawn else None,  # noqa: S704 - the library itself
@@ -112,11 +120,6 @@ def _steps_table(steps: tuple[Step, ...]) -> Table:
         for s in steps
     )
     return Table("Every step", ("step", "reward", *parts, *measures), rows)
-
-
-def _answers(sample: Sample, order: tuple[str, ...]) -> list[tuple[str, str | None, float | None]]:
-    names = dict.fromkeys((*(name for name in order if name in sample.outputs), *sample.outputs))
-    return [(name, sample.outputs.get(name), sample.rewards.get(name)) for name in names]
 
 
 def _json(figure: "Figure") -> str:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from truing.report import figures, recorded_plots, trust_figures
-from truing.report.contents import LENGTHS, SPLITS, Contents, LabelerTrust, Measured, PolicyResult, Step
-from truing.report.headline import SPLIT_NAMES
+from truing.report import figures, grid_plots, recorded_plots, trust_figures
+from truing.report.contents import LENGTHS, Contents, LabelerTrust, Measured, Step
 from truing.report.trust_tables import confidences, series
 
 if TYPE_CHECKING:
@@ -29,21 +28,8 @@ class Panel:
 
 def panels(contents: Contents) -> Mapping[str, list[Panel]]:
     """The plots by section; those of the i-th set of an agreement study are agreement-i, of the j-th table of
-    the i-th recorded source recorded-i-j."""
-    results, steps = contents.results, contents.steps
-    found: dict[str, list[Panel]] = {"win": [], "diversity": [], "rl": _steps(steps), "model": _model(contents)}
-    if any(result.win_rate for result in results):
-        caption = "Above 50 % the policy beats the start policy. Bars: 95 % interval; across 50 % it proves nothing."
-        found["win"].append(Panel("plot-win", "Win rate by split", caption, figures.win_rates(results)))
-    if any(result.kl for result in results):
-        caption = "Up is more reward, right is further from the reference. Symbols: " + ", ".join(
-            f"{symbol} {SPLIT_NAMES[split].lower()}" for symbol, split in zip("●◆■", SPLITS, strict=True)
-        )
-        found["win"].append(Panel("plot-reward-kl", "Reward and its price in KL", caption, figures.reward_kl(results)))
-    for split in SPLITS:
-        if any(r.split == split and _has_diversity(r) for r in results):
-            title, figure = SPLIT_NAMES[split], figures.diversity(results, split)
-            found["diversity"].append(Panel(f"plot-diversity-{split}", title, "", figure))
+    the i-th recorded source recorded-i-j; those of the grid begin with grid-."""
+    found: dict[str, list[Panel]] = {"rl": _steps(contents.steps), "model": _model(contents)}
     costs = contents.costs
     found["time"] = [Panel("plot-time", "Wall-clock time", "", figures.stage_times(costs))] if costs else []
     found["labeler"] = trust_panels("labeler", contents.measured) if contents.measured else []
@@ -52,6 +38,8 @@ def panels(contents: Contents) -> Mapping[str, list[Panel]]:
     for i, one in enumerate(contents.recorded):
         for j, beside in enumerate(recorded_plots.plots(one)):
             found[f"recorded-{i}-{j}"] = [Panel(f"plot-recorded-{i}-{j}-{k}", *plot) for k, plot in enumerate(beside)]
+    for part, some in (grid_plots.plots(contents.grid) if contents.grid else {}).items():
+        found[f"grid-{part}"] = [Panel(f"plot-grid-{part}-{k}", *plot) for k, plot in enumerate(some)]
     return found
 
 
@@ -122,7 +110,3 @@ def _steps(steps: tuple[Step, ...]) -> list[Panel]:
         Panel("plot-length", "Response length", "A rise may be reward for length alone.", figures.length_curve(steps)),
         Panel("plot-gradient", "Gradient norm", "Spikes point at unstable updates.", figures.gradient_curve(steps)),
     ]
-
-
-def _has_diversity(result: PolicyResult) -> bool:
-    return any((result.ead_per_input, result.ead_across, result.sbert_per_input, result.sbert_across))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from truing.config.evaluation import StudyPolicies
+from truing.config.grid import Grid, StudyPolicies
 from truing.config.load import load_study
 from truing.config.recorded import RecordedOutputs
 from truing.config.study import Study
@@ -13,7 +13,7 @@ from truing.errors import ConfigError
 
 def study(folder: Path, recorded: str) -> Study:
     path = folder / "study.yaml"
-    path.write_text(f"name: a\nevaluate:\n  policies: []\n  recorded:\n    - {recorded}\n", encoding="utf-8")
+    path.write_text(f"name: a\nevaluate:\n  grid: null\n  recorded:\n    - {recorded}\n", encoding="utf-8")
     return load_study(path, [])
 
 
@@ -28,13 +28,15 @@ def test_an_evaluation_asks_the_study_s_policies_and_no_file(tmp_path: Path) -> 
     path.write_text("name: a\nevaluate: {}\n", encoding="utf-8")
     settings = load_study(path, []).evaluate
     assert settings is not None
-    assert (settings.policies, settings.recorded) == ((StudyPolicies(),), ())
+    assert settings.grid == Grid()
+    assert isinstance(Grid().policies[0], StudyPolicies)
+    assert settings.recorded == ()
 
 
 def test_a_source_is_read_with_its_defaults(tmp_path: Path) -> None:
     found = study(tmp_path, "{kind: outputs, name: o, path: f.jsonl, where: {m: [a, 1], b: true}, policies: {x: o.x}}")
     assert found.evaluate is not None
-    assert found.evaluate.policies == ()
+    assert found.evaluate.grid is None
     [source] = found.evaluate.recorded
     assert isinstance(source, RecordedOutputs)
     assert source.where == {"m": ("a", 1), "b": True}

@@ -2,6 +2,7 @@
 
 import math
 
+from tests.truing.report.grid_example import example as grid
 from truing.report.contents import (
     AgreementSet,
     CalibrationBin,
@@ -12,11 +13,8 @@ from truing.report.contents import (
     LabelerTrust,
     Measured,
     PeopleAgreement,
-    PolicyResult,
     Prediction,
     RewardModelSummary,
-    Sample,
-    Split,
     Step,
     Table,
     TrustRow,
@@ -26,24 +24,6 @@ from truing.report.contents import (
 HOSTILE = (
     '</script><script>alert(1)</script><img src="https://example.com/x.png" onerror=alert(2)> {{ 7 * 7 }} <!-- \u2028'
 )
-
-
-def result(policy: str, split: Split, win_rate: Estimate | None, kl: Estimate | None) -> PolicyResult:
-    return PolicyResult(
-        policy=policy,
-        split=split,
-        n_prompts=40,
-        k=4,
-        win_rate=win_rate,
-        reward=Estimate(0.25, 0.125, 0.375, 160),
-        parts={"reward_model": Estimate(0.75, 0.5, 1.0, 160)},
-        kl=kl,
-        length=Estimate(52.25, 50.5, 54.0, 160),
-        ead_per_input=Estimate(0.8, 0.75, 0.85, 40),
-        ead_across=Estimate(0.5 if policy == "start" else 0.4, 0.3, 0.6, 40),
-        sbert_per_input=Estimate(0.45, None, None, 40),
-        sbert_across=None,
-    )
 
 
 def step(i: int) -> Step:
@@ -180,20 +160,11 @@ def contents(hostile: str = "plain") -> Contents:
             losses=(0.7, 0.6, 0.5),
         ),
         steps=tuple(step(i) for i in range(3)),
-        results=(
-            result("start", "id", None, None),
-            result("start", "ood_domain", None, None),
-            result(hostile, "id", Estimate(0.68, 0.58, 0.77, 40), Estimate(9.5, 9.0, 10.5, 160)),
-            result(hostile, "ood_domain", Estimate(0.35, 0.24, 0.47, 40), Estimate(8.5, 8.0, 9.5, 160)),
-        ),
-        samples=(
-            Sample(hostile, hostile, "id", {"start": "fine", hostile: hostile}, {"start": 0.125}),
-            Sample("Why?", "question", "ood_domain", {"start": ""}, {}),
-        ),
         stages=(Table(hostile, (hostile, "pairs", "p"), ((hostile, 1200, 0.6123), ("b", None, None)), note=hostile),),
         costs=((f"sample {hostile}", 74.2), ("policy", 402.7)),
         config_yaml=f"seed: 1 # {hostile}",
         provenance={"commit": hostile},
+        grid=grid(hostile),
     )
 
 
@@ -207,8 +178,6 @@ EMPTY = Contents(
     agreement=(),
     reward_model=None,
     steps=(),
-    results=(),
-    samples=(),
     stages=(),
     costs=(),
     config_yaml="",

@@ -11,11 +11,11 @@ from plotly.offline import get_plotlyjs
 
 from tests.truing.report.example import EMPTY, HOSTILE, contents
 from tests.truing.report.reading import Page, section, shown
-from truing.report.contents import Estimate, PolicyResult, Table
+from truing.report.contents import Estimate, Table
 from truing.report.drawing import PALETTE
 from truing.report.page import render, script_safe, write
 
-SECTIONS = ["results", "win", "diversity", "rl", "labeler", "model", "samples", "stages", "time", "config"]
+SECTIONS = ["grid", "rl", "labeler", "model", "samples", "stages", "time", "config"]
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +28,12 @@ def hostile() -> Page:
     return Page(render(contents(HOSTILE)))
 
 
-def test_results_show_value_interval_and_n(page: Page) -> None:
-    text = section(page, "results")
-    assert "68.0 % [58.0 %, 77.0 %] n = 40" in text  # win rate
-    assert "0.250 [0.125, 0.375] n = 160" in text  # reward
-    assert "9.50 [9.00, 10.50] n = 160" in text  # KL
-    assert "52.2 [50.5, 54.0] n = 160" in text  # length: 52.25 rounds to even
-    assert "0.450 no interval n = 40" in text  # Sentence-BERT per input
-    assert "40 × 4" in text
-
-
 def test_a_missing_figure_is_an_en_dash_and_never_zero(page: Page) -> None:
-    cells = [shown(e.text) for e in page.of("td", class_="num none")]
-    # Win rate and KL of start, Sentence-BERT across of all four rows; flips and positions of the judge asked in one
-    # order; flips after and changed verdicts before each of three calibrations; alpha of all and of the couple.
-    assert cells == ["–"] * (8 + 2 + 3 * 2 + 2)
+    without = Page(render(replace(contents(), grid=None)))
+    cells = [shown(e.text) for e in without.of("td", class_="num none")]
+    # Flips and positions of the judge asked in one order; flips after and changed verdicts before each of three
+    # calibrations; alpha of all and of the couple.
+    assert cells == ["–"] * (2 + 3 * 2 + 2)
     assert "nan" not in section(page, "rl").lower()
     steps = [shown(e.text) for e in page.of("td", class_="num")]
     assert "–" in steps  # the part of step 1 and the gradient norm of step 2
@@ -50,10 +41,13 @@ def test_a_missing_figure_is_an_en_dash_and_never_zero(page: Page) -> None:
 
 def test_nan_is_missing_too() -> None:
     nothing = Estimate(math.nan, math.nan, math.nan, 0)
-    results = tuple(replace(r, reward=nothing, kl=nothing, win_rate=r.win_rate and nothing) for r in contents().results)
-    text = section(Page(render(replace(contents(), results=results))), "results")
+    model = replace(contents().reward_model, accuracy=(("hh", nothing), ("tldr", Estimate(0.75, None, None, 8))))
+    page = Page(render(replace(contents(), reward_model=model)))
+    text = section(page, "model")
     assert "nan" not in text.lower()
-    assert "start baseline 40 × 4 – – –" in text  # win rate, reward, KL
+    assert "hh – tldr 75.0 % no interval n = 8" in text
+    [card] = [shown(e.text) for e in page.of("div", class_="card") if shown(e.text).startswith("Reward model")]
+    assert card == "Reward model, held-out accuracy – hh –"
 
 
 def test_labeler_section_states_gate_and_trust(page: Page) -> None:
@@ -72,34 +66,40 @@ def test_stage_tables_align_numbers_and_keep_text(page: Page) -> None:
     assert "b – –" in text
 
 
-def test_samples_stand_side_by_side_with_filters(page: Page) -> None:
-    first, second = page.of("article")
-    assert shown(first.text) == "plain In distribution plain start reward 0.125 fine plain reward – plain"
-    assert shown(second.text) == "question Another domain Why? start reward – empty"
-    assert [e.attributes["data-split"] for e in (first, second)] == ["id", "ood_domain"]
-    assert [e.attributes["value"] for e in page.of("option")] == [
-        *("", "plain", "question"),
-        *("", "id", "ood_domain", "ood_style"),
-    ]
+def test_nodes_stand_with_the_times(page: Page) -> None:
+    nodes = Table("Nodes", ("kind", "most at once", "node-hours", "cost"), (("<b>", 3, 1.5, None),), "whole nodes")
+    text = section(Page(render(replace(contents(), nodes=nodes))), "time")
+    assert "Nodes kind most at once node-hours cost <b> 3 1.50 – whole nodes" in text
+    assert "Nodes" not in section(page, "time")
+
+
+def test_samples_stand_side_by_side(page: Page) -> None:
+    first = shown(page.of("article")[0].text)
+    assert first.startswith("tldr in distribution temperature 0.3 Summarise post 0: my cat stopped eating")
+    assert "start reward 0.100 · words 8.00 My cat will not eat the new food. SFT reward 0.200" in first
+    assert "best of 4 reward 0.400 · words 0 empty plain reward" in shown(page.of("article")[3].text)
 
 
 def test_headline_cards_say_who_wins_where_it_fails_and_what_it_cost(page: Page) -> None:
-    cards = [shown(e.text) for e in page.elements if (e.attributes.get("class") or "").split(" ")[0] == "card"]
-    assert cards[0].startswith("plain wins against start 68.0 % better In distribution 68.0 % [58.0 %, 77.0 %], n = 40")
-    assert "Another domain 35.0 %, worse" in cards[0]
-    assert cards[1].startswith("Where it fails 1 of 2 clearly worse than start plain, another domain 35.0 %")
-    assert cards[2].startswith("Cost in diversity: EAD across inputs, in distribution −20.0 %")  # 0.4 / 0.5 - 1
-    assert cards[3].startswith("Labeler agrees with humans 62.5 % gate: would stop")
-    assert cards[4].startswith("Agreement with people: plain 70.0 % plain 70.0 % [55.0 %, 82.5 %], n = 40")
-    assert cards[5].startswith("Reward model, held-out accuracy 71.2 %")
-    assert cards[6].startswith("Time, all stages 7 min 57 s")  # 74.2 + 402.7 = 476.9 s
+    cards = [shown(e.text) for e in page.of("div", class_="card")]
+    assert cards[2].startswith(
+        "plain: win rate against start 75.2 % better tldr, in distribution 75.2 % [69.2 %, 81.2 %]"
+    )
+    assert "cnn, another domain 45.2 %, no clear difference" in cards[2]
+    assert cards[3].startswith("Where it fails: win rate 2 of 27 clearly worse than start plain, cnn")
+    assert cards[4].startswith("Alarms: length, gamed reward, collapse 7 look below")
+    assert cards[5].startswith("Time to write the outputs 2 min 56 s")  # 24 + 24 + 96 + 31.5 = 175.5 s
+    assert cards[6].startswith("Labeler agrees with humans 62.5 % gate: would stop")
+    assert cards[7].startswith("Agreement with people: plain 70.0 % plain 70.0 % [55.0 %, 82.5 %], n = 40")
+    assert cards[8].startswith("Reward model, held-out accuracy 71.2 %")
+    assert cards[9].startswith("Time, all stages 7 min 57 s")  # 74.2 + 402.7 = 476.9 s
+    assert len(cards) == 10
 
 
 def test_hostile_text_stays_text(hostile: Page, page: Page) -> None:
     assert [e.tag for e in hostile.elements] == [e.tag for e in page.elements]
     assert not hostile.of("img")
     assert HOSTILE in hostile.of("article")[0].text
-    assert hostile.of("article")[0].attributes["data-domain"] == HOSTILE
     assert HOSTILE in hostile.of("h1")[0].text
     assert "{{ 7 * 7 }}" in hostile.of("h1")[0].text  # no template inside a text is run
 
@@ -108,9 +108,9 @@ def test_figures_json_cannot_leave_its_script_element(hostile: Page) -> None:
     [script] = hostile.of("script", type="application/json")
     assert not re.search(r"[<>&\u2028\u2029]", script.text)
     drawn = json.loads(script.text)
-    assert len(drawn) == 19
+    assert len(drawn) == 46 + 6 + 2 + 1 + 3 + 3  # grid, RL, reward model, time, labeler, agreement
     # plotly.js reads pseudo-HTML in names, so markup reaches it as entities.
-    name = drawn["plot-win"]["data"][0]["name"]
+    name = drawn["plot-grid-shifts-0"]["data"][-1]["name"]
     assert "<" not in name
     assert name.startswith("&lt;/script&gt;")
     assert drawn["plot-time"]["data"][0]["x"] == [74.2, 402.7]
@@ -161,9 +161,10 @@ def test_empty_contents_say_not_run() -> None:
 
 def test_parts_alone_render() -> None:
     full = contents()
-    for name in ("trust", "gate", "measured", "steps", "results", "samples", "stages", "costs", "reward_model"):
+    for name in ("trust", "gate", "measured", "steps", "grid", "stages", "costs", "reward_model"):
         alone = Page(render(replace(EMPTY, **{name: vars(full)[name]})))
-        assert sum("Not run." in section(alone, s) for s in SECTIONS) in {7, 9}, name  # results fill three sections
+        filled = 2 if name == "grid" else 1  # its samples stand in a section of their own
+        assert sum("Not run." not in section(alone, s) for s in SECTIONS) == filled, name
 
 
 def test_write_replaces_whole_pages_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,14 +185,9 @@ def test_write_replaces_whole_pages_only(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_contents_refuse_what_cannot_be_shown() -> None:
+def test_a_table_refuses_a_row_of_another_length() -> None:
     with pytest.raises(ValueError, match="2 columns, but row 1 has 1 cells"):
         Table("label", ("a", "b"), (("x", 1), ("y",)))
-    first = contents().results[2]
-    with pytest.raises(ValueError, match=r"68\.0, not a share in \[0, 1\]: divide percents by 100"):
-        replace(first, win_rate=Estimate(68.0, 58.0, 77.0, 40))
-    with pytest.raises(ValueError, match="unknown split 'test': it is one of id, ood_domain, ood_style"):
-        PolicyResult(**{**vars(first), "split": "test"})
 
 
 def test_importing_the_page_imports_no_heavy_library() -> None:

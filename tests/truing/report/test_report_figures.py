@@ -1,44 +1,13 @@
 import math
-from dataclasses import replace
 
 import pytest
 
 from tests.truing.report.example import contents
 from truing.report import figures, notation
-from truing.report.contents import CalibrationBin, Estimate
-from truing.report.drawing import NEUTRAL, PALETTE
-from truing.report.headline import judge
+from truing.report.contents import CalibrationBin
 
 FULL = contents()
 THIN = "\u202f"
-
-
-def test_win_rates_are_the_inputs_in_percent_with_whiskers_and_a_line_at_50() -> None:
-    figure = figures.win_rates(FULL.results)
-    [trace] = figure.data  # the start policy has no win rate against itself
-    assert list(trace.x) == ["in distribution", "other domain"]
-    assert list(trace.y) == pytest.approx([68, 35])
-    assert list(trace.error_y.array) == pytest.approx([77 - 68, 47 - 35])
-    assert list(trace.error_y.arrayminus) == pytest.approx([68 - 58, 35 - 24])
-    assert list(trace.customdata) == [40, 40]
-    assert (figure.layout.shapes[0].y0, figure.layout.shapes[0].y1) == (50, 50)
-
-
-def test_diversity_shows_four_bars_a_policy_and_a_gap_for_the_missing() -> None:
-    start, other = figures.diversity(FULL.results, "id").data
-    assert list(start.x) == ["EAD<br>per input", "EAD<br>across", "SBERT<br>per input", "SBERT<br>across"]
-    assert list(start.y) == [0.8, 0.5, 0.45, None]
-    assert list(other.y) == [0.8, 0.4, 0.45, None]
-    assert list(other.error_y.array) == [pytest.approx(0.05), pytest.approx(0.2), None, None]
-    assert list(other.error_y.arrayminus) == [pytest.approx(0.05), pytest.approx(0.1), None, None]
-    assert (start.marker.color, other.marker.color) == (NEUTRAL, PALETTE[0])
-
-
-def test_reward_kl_has_the_policies_with_a_kl_only() -> None:
-    [trace] = figures.reward_kl(FULL.results).data
-    assert (list(trace.x), list(trace.y)) == ([9.5, 8.5], [0.25, 0.25])
-    assert list(trace.error_x.array) == [1.0, 1.0]
-    assert list(trace.error_y.arrayminus) == [0.125, 0.125]
 
 
 def test_rl_curves_are_the_steps() -> None:
@@ -73,25 +42,6 @@ def test_stage_times_are_the_costs() -> None:
     [bars] = figures.stage_times((("sample", 74.2), ("policy", 402.7))).data
     assert (list(bars.y), list(bars.x)) == (["sample", "policy"], [74.2, 402.7])
     assert list(bars.text) == [f"1{THIN}min 14{THIN}s", f"6{THIN}min 43{THIN}s"]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [
-        (0.51, 0.6, "better"),
-        (0.4, 0.49, "worse"),
-        (0.5, 0.6, "no clear difference"),
-        (0.55, 0.55, "all 12 alike: no verdict"),
-        (None, None, "no interval, so no verdict"),
-        (math.nan, math.nan, "no interval, so no verdict"),
-    ],
-)
-def test_a_verdict_needs_the_whole_interval_on_one_side(low: float | None, high: float | None, words: str) -> None:
-    assert judge(Estimate(0.55, low, high, 12)).words == words
-
-
-def test_an_unmeasured_win_rate_has_no_verdict() -> None:
-    assert judge(None).words == judge(Estimate(math.nan, None, None, 0)).words == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -130,10 +80,3 @@ def test_durations() -> None:
     assert [notation.duration(s) for s in (3.21, 59.97, 3599.6, None)] == [
         *(f"3.2{THIN}s", f"1{THIN}min 00{THIN}s", f"1{THIN}h 00{THIN}min", "–")
     ]
-
-
-def test_the_start_policy_is_the_one_without_a_win_rate() -> None:
-    turned = tuple(reversed(FULL.results))
-    assert figures.diversity(turned, "id").data[-1].marker.color == NEUTRAL
-    nobody = tuple(replace(r, win_rate=r.win_rate or Estimate(0.5, 0.4, 0.6, 9)) for r in FULL.results)
-    assert {bar.marker.color for bar in figures.diversity(nobody, "id").data} == set(PALETTE[:2])

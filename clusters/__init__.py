@@ -1,0 +1,1 @@
+"""Cluster definitions, and a cluster on one machine."""

@@ -1,0 +1,1 @@
+"""The evaluation grid: policies, data, outputs, metrics, figures."""

@@ -1,0 +1,1 @@
+"""Figures of files that somebody recorded: no model, no cluster."""
