@@ -6,6 +6,9 @@ the longest of a batch). At its best it recomputes no activations, groups by len
 reference before training; a micro-batch of 4 pads less than one of 16. In-process data loading is the fastest on two cores.
 """
 
+# TRL comes with the extra `bench` alone.
+# pyright: reportMissingImports=none
+
 import tempfile
 import time
 from statistics import median

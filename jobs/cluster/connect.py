@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from truing.config.study import Study
 from truing.errors import TruingError
 
 ROOT = Path(__file__).resolve().parents[2]
+ANSWER = 10.0
+"""Seconds in which a cluster's address must take a connection."""
 LOCAL_SETUP = {"worker_process_setup_hook": "jobs.worker_setup.end_with_parent"}
 LOCAL_SYSTEM = {
     # The constructor of a Ray Data worker is some hundred kB: inline, so that a restarted worker still has it.
@@ -67,7 +70,7 @@ def connect(study: Study) -> None:
     """Connect to Ray, once: the cluster at `cluster.address`, or a local one. A run with nothing left to do never does.
 
     Raises:
-        TruingError: nobody answers at the address, or not to us.
+        TruingError: nobody answers at the address, or not to us; or Ray does not start on this machine.
         ShortOfResources: the cluster could not hold the study.
         ConfigError: the file of its autoscaler cannot be used, or a kind of node has no price in spite of a budget.
         BudgetSpent: its nodes have cost what they may.
@@ -84,12 +87,8 @@ def connect(study: Study) -> None:
     try:
         with _silent():
             _start_local() if where is None else _join(where)
-    except (RuntimeError, ConnectionError) as error:
-        if where is None:
-            raise
-        raise TruingError(
-            f"cluster.address {where}: cannot be joined ({_last_line(error)}); {ask_for_token(error)}"
-        ) from None
+    except Exception as error:  # noqa: BLE001 - Ray raises that very class where its own node is not up in time
+        raise _not_connected(where, error) from None
     # Ray puts a handler of its own in place, which aborts; ours stops the run in order.
     signal.signal(signal.SIGTERM, on_terminate)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -98,13 +97,28 @@ def connect(study: Study) -> None:
     check_budget(study)
 
 
-def ask_for_token(error: Exception) -> str:
-    """What to do about a cluster that does not let us in."""
+def _not_connected(where: str | None, error: Exception) -> TruingError:
+    said = (error.strerror or "") if isinstance(error, OSError) else ""
+    said = said or _last_line(error)
+    if where is None:
+        return TruingError(
+            f"no local Ray could be started ({said}): where others take the machine's memory, disk or processors, run the same"
+            " command again when they are free; what Ray says is in /tmp/ray/session_latest/logs"
+        )
+    remedy = (
+        "see that `ray status` answers there, that no firewall stands between, and that this machine is one of its nodes, with its"
+        " Python and its Ray"
+    )
+    return TruingError(f"no Ray answers at cluster.address {where} ({said}): {remedy_of(error, remedy)}")
+
+
+def remedy_of(error: Exception, otherwise: str) -> str:
+    """What to do about a cluster that does not let us in: give its token, where it asks for that."""
     if "InvalidAuthToken" in str(error) or "401" in str(error):
         return (
             "it asks for its token: export RAY_AUTH_MODE=token, with the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
         )
-    return "is Ray running there?"
+    return otherwise
 
 
 def _last_line(error: Exception) -> str:
@@ -135,6 +149,10 @@ def _start_local() -> None:
 def _join(where: str) -> None:
     import ray
 
+    host, _, port = where.rpartition("://")[2].rpartition(":")
+    if port.isdigit():  # `auto` names none
+        # Where nobody listens, Ray itself tries for minutes, and then ends the process without a word.
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
     ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": _environment()})
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.cluster.connect import ask_for_token
+from jobs.cluster.connect import remedy_of
 from jobs.progress import console, print_table
 from jobs.run_path import run_address
 from truing.config.load import load_study
@@ -119,10 +119,8 @@ def connected(address: str) -> "JobSubmissionClient":
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:
         said = str(error).strip().splitlines()[0][:200]
-        raise TruingError(
-            f"submit: no job server answers at {address} ({said}); {ask_for_token(error)} Start it with `ray start --head`, reach"
-            " a cluster's through `ray dashboard cluster.yaml`, or give --address"
-        ) from None
+        remedy = "start it with `ray start --head`, reach a cluster's through `ray dashboard cluster.yaml`, or give --address"
+        raise TruingError(f"submit: no job server answers at {address} ({said}); {remedy_of(error, remedy)}") from None
 
 
 def _at_work(client: "JobSubmissionClient", run: str) -> "JobDetails | None":

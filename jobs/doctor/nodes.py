@@ -1,9 +1,9 @@
 """The cluster: connecting to it, and a process on every node that says how it is there."""
 
-import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,10 @@ from jobs.doctor import storage
 from jobs.doctor.found import Found, judged, ok
 from jobs.doctor.machine import Asked, Machine, looked
 from truing.config.study import Study
-from truing.errors import ShortOfResources, TruingError
+from truing.errors import ShortOfResources
 
 T = TypeVar("T")
 
-REACHED = 10.0
-"""Seconds in which the head's port must answer."""
 STARTED = 60.0
 """Seconds that a process on a node may take to start."""
 ANSWERED = 30.0
@@ -57,38 +55,9 @@ class Offset:
 
 def connected(study: Study) -> Found:
     """Connect, as a run does. What does not fit is said by `placement`."""
-    where = address(study)
-    _reach(where)
-    try:
+    with suppress(ShortOfResources):
         connect(study)
-    except ShortOfResources:
-        pass
-    except TruingError:
-        raise
-    except Exception as error:  # noqa: BLE001 - Ray raises what it likes
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise TruingError(_unreached(where, said)) from None
-    return ok("cluster", f"{where or 'a local one'}, {len(up())} nodes up")
-
-
-def _reach(where: str | None) -> None:
-    """An address of host and port is tried first: Ray itself waits for minutes."""
-    host, _, port = (where or "").rpartition(":")
-    if not host or "/" in host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
-    except OSError as error:
-        raise TruingError(_unreached(where, error.strerror or str(error))) from None
-
-
-def _unreached(where: str | None, said: str) -> str:
-    if where is None:
-        return f"no local Ray could be started ({said}): see /tmp/ray/session_latest/logs"
-    return (
-        f"no Ray answers at {where} ({said}): see that `ray status` answers there, that no firewall stands between, and that this"
-        " machine is one of its nodes, with its Python, its Ray and its token"
-    )
+    return ok("cluster", f"{address(study) or 'a local one'}, {len(up())} nodes up")
 
 
 def up() -> list[Node]:

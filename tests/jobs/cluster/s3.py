@@ -1,11 +1,18 @@
-"""A real S3 server on loopback (moto's), in a thread, on a free port; what it keeps is gone with it."""
+"""A real S3 server on loopback (moto's), in a process of its own, on a free port; what it keeps is gone with it.
+
+Not in the tests' process: vLLM looks at every attribute of every module there is, and Flask's globals raise outside of a request.
+"""
 
 import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
+
+from tests.jobs.drive import ROOT
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "of-a-test",
@@ -45,18 +52,32 @@ class Server:
 @contextmanager
 def server() -> Iterator[Server]:
     """The server, and in the environment what its clients need."""
-    from moto.server import ThreadedMotoServer
-
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         os.environ.pop(name, None)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
+    command = [sys.executable, "-m", "tests.jobs.cluster.s3"]
+    running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        host, port = running.get_host_and_port()
-        yield Server(f"{host}:{port}")
+        assert running.stdout is not None
+        yield Server(running.stdout.readline().strip())
     finally:
-        running.stop()
+        running.kill()
+        running.communicate()
         os.environ.clear()
         os.environ.update(before)
+
+
+def serve() -> None:
+    """Serve until standard input ends, which it also does when the tests' process is gone."""
+    from moto.server import ThreadedMotoServer
+
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    print("{}:{}".format(*running.get_host_and_port()), flush=True)
+    sys.stdin.read()
+    running.stop()
+
+
+if __name__ == "__main__":
+    serve()
