@@ -50,6 +50,12 @@ def test_no_two_recipes_write_to_one_folder():
     assert len(set(names)) == len(names)
 
 
+def test_what_a_run_stores_of_it_reads_as_the_same_study(context: Context):
+    """`study.yaml` in a run's folder is what the report tells a reader to run again."""
+    context.save_config()
+    assert load_study(context.run.path / "study.yaml", []) == context.study
+
+
 def test_prompts_are_left_to_train_on(context: Context):
     policy = context.study.policy
     assert context.training

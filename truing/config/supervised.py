@@ -123,7 +123,8 @@ class Mixture(Section):
         if unknown := sorted(set(self.held_out) - set(clusters)):
             raise ValueError(f"held_out: no source is in cluster {unknown[0]!r}; use one of {', '.join(clusters)}")
         named = {name for one, others in self.neighbours.items() for name in (one, *others)}
-        if "neighbours" in self.model_fields_set and (unknown := sorted(named - set(clusters))):
+        # The usual ones name FLAN's clusters, of which a mixture may have few.
+        if self.neighbours != flan_neighbours() and (unknown := sorted(named - set(clusters))):
             raise ValueError(f"neighbours: no source is in cluster {unknown[0]!r}; use one of {', '.join(clusters)}")
         if set(clusters) <= self.excluded:
             raise ValueError("held_out and its neighbours are all the clusters there are: add a source to train on")
