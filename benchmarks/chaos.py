@@ -128,7 +128,7 @@ def labelling(asked: argparse.Namespace) -> Verdict:
         ]
         file.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs), encoding="utf-8")
         arguments = [
-            "label", CONFIG, "policy=null", f"label.pairs.path={file}", "label.marked=null", "label.batch=8",
+            "label", CONFIG, "policy=null", f"label.pairs.path={file}", "label.marked=null", "label.batch=2",
             "label.templates={'*': helpful}", *asked.overrides,
         ]  # fmt: skip
         found, calm, chaos = disturbed("labels", arguments, _labels, PASS, asked)

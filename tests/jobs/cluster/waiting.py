@@ -15,7 +15,9 @@ LONGEST = 600.0
 
 
 class Waiting:
-    """It notes in a folder on which address it began and ended what. Away from home it waits in between."""
+    """It notes in a folder on which address it began and ended what, and waits in between: away from home until it is let go, at
+    home until there is work away, for the first process that is up would do all of it.
+    """
 
     def __init__(self, folder: Path, home: str) -> None:
         self.folder, self.home = folder, home
@@ -27,13 +29,18 @@ class Waiting:
         return [{"id": row["id"], "twice": 2 * row["number"], "where": self.here} for row in rows]
 
     def wait(self, rows: list[Row]) -> None:
-        """Away from home, until there is a file `go-KIND`, for rows of the ids KIND-NUMBER."""
+        """Away from home until there is a file `go-KIND`, for rows of the ids KIND-NUMBER; at home until one has begun away."""
         self._note("begun", rows)
         kind = rows[0]["id"].partition("-")[0]
         until = time.monotonic() + LONGEST
-        while self.here != self.home and not (self.folder / f"go-{kind}").exists() and time.monotonic() < until:
+        while not self._may_end(kind) and time.monotonic() < until:
             time.sleep(0.1)
         self._note("done", rows)
+
+    def _may_end(self, kind: str) -> bool:
+        if self.here != self.home:
+            return (self.folder / f"go-{kind}").exists()
+        return any(path.parent.name != self.home for path in self.folder.glob(f"begun/*/{kind}-*"))
 
     def _note(self, what: str, rows: list[Row]) -> None:
         folder = self.folder / what / self.here
