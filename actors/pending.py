@@ -206,17 +206,25 @@ def _cause(errors: list[RayError], what: str) -> BaseException:
 
     A rank whose peer failed sees a broken connection, nothing more.
     """
-    for error in errors:
-        if isinstance(error, RayTaskError) and isinstance(error.cause, TruingError):
-            return error.cause
-    for error in errors:
-        if not isinstance(error, RayTaskError):
-            kind = ActorDied if _never_started(error) else ActorLost
-            return kind(f"{what}: {translated(error)}; run the same command again to go on from what is stored")
+    roots = [_root(error) for error in errors]
+    for root in roots:
+        if isinstance(root, TruingError):
+            return root
+    for root in roots:
+        if isinstance(root, RayError):
+            kind = ActorDied if _never_started(root) else ActorLost
+            return kind(f"{what}: {translated(root)}; run the same command again to go on from what is stored")
     if any(name in str(errors[0]) for name in COLLECTIVES):
         said = str(errors[0]).strip().splitlines()[-1].strip()[:200]
         return ActorLost(f"{what}: a rank lost touch with another ({said}); run the same command again to go on")
     return errors[0]
+
+
+def _root(error: BaseException) -> BaseException:
+    """What was raised first: Ray hands it on through every call that was to get the value."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error
 
 
 def _never_started(error: RayError) -> bool:

@@ -114,10 +114,12 @@ def main() -> None:
     parser.add_argument("config", help="a study")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     asked = parser.parse_args()
+    # A job works in a copy of this folder; what is given later counts.
+    overrides = [f"storage={ROOT / 'runs'}", *asked.overrides]
     with three_nodes() as cluster:
         print(f"  three nodes at {cluster.address}, their job server at {cluster.server}", flush=True)
-        first, seconds = submitted(asked.config, asked.overrides, cluster.server)
-        again, seconds_again = submitted(asked.config, asked.overrides, cluster.server) if first == 0 else (first, 0.0)
+        first, seconds = submitted(asked.config, overrides, cluster.server)
+        again, seconds_again = submitted(asked.config, overrides, cluster.server) if first == 0 else (first, 0.0)
     print(
         f"three nodes: the job ended with {first} after {seconds:.0f} s, again with {again} after {seconds_again:.0f} s"
     )

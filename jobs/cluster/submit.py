@@ -49,10 +49,15 @@ def submit(job: Job, *, follow: bool) -> None:
     """Submit, then print the job's log until it ends, if it is to be followed. Ctrl-C leaves the job running.
 
     Raises:
-        ConfigError: the study is not right, its file is outside of this folder, or another job works on its run.
+        ConfigError: the study is not right, its file or its storage would be out of the job's reach, or another job works on its run.
         TruingError: the job server cannot be reached, or the job failed.
     """
     study = load_study(job.config, [*job.overrides, "cluster.address=auto"])
+    if not (study.is_remote or Path(study.storage).is_absolute()):
+        raise ConfigError(
+            f"storage={study.storage}: a job works in a copy of this folder, which goes with the job; give a folder that every node"
+            f" sees under that name (storage={Path(study.storage).resolve()} where all of them are on this machine), or a URI"
+        )
     client = connected(job.address)
     run = run_address(study)
     if (other := _at_work(client, run)) is not None:

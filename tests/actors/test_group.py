@@ -13,7 +13,7 @@ import actors.pending
 from actors.group import ActorGroup, Needs
 from actors.pending import split_sizes
 from tests.actors.ranks import Meeting, Toy, toy_that_refuses
-from truing.errors import ActorDied, ConfigError
+from truing.errors import ActorDied, ActorLost, ConfigError
 
 NEEDS = Needs(cpus=0, gpus=0, environment={"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300)
 
@@ -259,6 +259,17 @@ def test_a_stateless_actor_that_dies_is_started_again_and_asked_again(cluster: N
     ):
         group.scatter(Toy.die_once, [5], marker=tmp_path / "died").get()
     group.close()
+
+
+def test_a_death_reaches_whoever_waits_for_what_was_never_made(
+    cluster: None, three: ActorGroup[Toy], tmp_path: Path
+) -> None:
+    """A learner that dies before the engines have its weights is mended like one that dies at any other moment."""
+    mortal = ActorGroup.elastic("mortal", 1, 1, Toy, NEEDS).ready()
+    never = mortal.scatter(Toy.die_once, [5, 6, 7], marker=tmp_path / "died")
+    with pytest.raises(ActorLost, match="^three toys: sums: the process died .*; run the same command again to go on"):
+        three.scatter(Toy.sums, never, [0, 0, 0]).get()
+    mortal.close()
 
 
 # --- groups that meet in collectives ----------------------------------------------------------------------------------
