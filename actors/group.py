@@ -7,12 +7,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray import ObjectRef
-from ray.exceptions import RayError
 
 from actors.exporting import place
 from actors.host import ASIDE, Host, Interruptible
 from actors.learner import Seat
-from actors.pending import PATIENCE, Arriving, Pending, fetch, shares, split_sizes
+from actors.pending import PATIENCE, Arriving, Pending, failed, fetch, shares, split_sizes
 from actors.placement import MEMORY, ROOM, Together, wait_for_room
 
 A = TypeVar("A")
@@ -100,23 +99,16 @@ class ActorGroup(Generic[A]):
             ShortOfResources: it finds no room in time.
             ActorDied: one died while loading, or the start deadline passed.
         """
-        wait_for_room(self.role, self._needs.bundle, self._needs.patience)
-        fetch(self._started.loading, f"{self.role}: start", self._needs.start_deadline)
+        loading, needs = self._started.loading, self._needs
+        wait_for_room(self.role, needs.bundle, needs.patience, loading, needs.start_deadline)
+        fetch(loading, f"{self.role}: start", needs.start_deadline)
         return self
 
     def lost(self) -> list[int]:
         """Which actors are gone or, a moment after the work of their group has failed, still hang in it."""
         asked = [host.answers.remote() for host in self._hosts]
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE)
-        return [i for i, ref in enumerate(asked) if (self._is_gone(ref) if ref in ready else not self._needs.restarts)]
-
-    @staticmethod
-    def _is_gone(answer: "ObjectRef[Any]") -> bool:
-        try:
-            ray.get(answer)
-        except RayError:
-            return True
-        return False
+        return [i for i, ref in enumerate(asked) if (failed(ref) if ref in ready else not self._needs.restarts)]
 
     def renew(self) -> None:
         """Begin to start others in the place of those that are lost."""
@@ -221,7 +213,7 @@ class Elastic(ActorGroup[A]):
         members, coming, still = self._started, self._coming, Started([], [])
         loaded, _ = ray.wait(coming.loading, num_returns=len(coming.loading), timeout=0) if coming.loading else ([], [])
         for host, loading in zip(coming.hosts, coming.loading, strict=True):
-            taker = still if loading not in loaded else None if self._is_gone(loading) else members
+            taker = still if loading not in loaded else None if failed(loading) else members
             if taker is not None:
                 taker.hosts.append(host)
                 taker.loading.append(loading)

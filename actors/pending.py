@@ -183,6 +183,15 @@ def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[
     return [values[ref] for ref in refs]
 
 
+def failed(ref: "ObjectRef[Any]") -> bool:
+    """Whether what has come of a reference is an error."""
+    try:
+        ray.get(ref)
+    except RayError:
+        return True
+    return False
+
+
 def _numbers(refs: "Sequence[ObjectRef[Any]]", late: "Sequence[ObjectRef[Any]]") -> str:
     """Which actors are late: their places in the group, the first ten."""
     places = [i for i, ref in enumerate(refs) if ref in set(late)]

@@ -1,16 +1,18 @@
 """Where actors are put: ranks of a group near each other, others spread out; and what it means when there is no room."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+from ray import ObjectRef
 from ray._private.worker import global_worker
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.pending import failed
 from truing.errors import ShortOfResources
 
 ROOM = 30.0
@@ -53,20 +55,28 @@ class Together:
             remove_placement_group(self.group)
 
 
-def wait_for_room(role: str, bundle: Mapping[str, float], patience: float) -> None:
-    """Wait until Ray has found room for all that asks for such a bundle; how long it takes to load is another matter.
+def wait_for_room(
+    role: str, bundle: Mapping[str, float], patience: float, loading: "Sequence[ObjectRef[Any]]", deadline: float
+) -> None:
+    """Wait until all of these actors are there, or one has failed, or none has waited for room for `deadline` seconds.
+
+    What waits for room is known with a delay, a long one on a busy machine: so it is asked until they have loaded.
 
     Raises:
-        ShortOfResources: after so many seconds there is no room for some.
+        ShortOfResources: for `patience` seconds there was no room for some.
     """
-    if not bundle:
-        return
-    until = time.monotonic() + patience
-    time.sleep(POLL)
-    while waiting := _without_room(bundle):
-        if time.monotonic() > until:
+    placed = found = time.monotonic()
+    while bundle and loading and time.monotonic() < placed + deadline:
+        ready, loading = ray.wait(list(loading), timeout=POLL)
+        if any(failed(one) for one in ready):
+            return
+        now = time.monotonic()
+        if not (waiting := _without_room(bundle)):
+            found = now
+        elif now > found + patience:
             raise no_room(role, waiting, bundle, patience)
-        time.sleep(POLL)
+        else:
+            placed = now
 
 
 def _without_room(bundle: Mapping[str, float]) -> int:

@@ -11,6 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class ThreeNodes:
 
         self._cluster, self._host = Cluster(), host
         self.nodes = {kind: self.add(kind) for kind in KINDS}
+        know_by_folder(Path(self.nodes["head"].get_temp_dir_path()), self.address)
 
     def add(self, kind: str) -> Any:
         """Start a node, and wait until it has joined."""
@@ -56,6 +58,8 @@ class ThreeNodes:
             # Ports that no other Ray of this machine has.
             dashboard_port=0,
             dashboard_agent_listen_port=0,
+            # A folder of its own, as on a machine of its own: each unpacks the copy of a job's folder there, in place of the last.
+            temp_dir=tempfile.mkdtemp(prefix="ray-"),
             wait=True,
         )
 
@@ -88,6 +92,11 @@ class ThreeNodes:
     def end(self) -> None:
         """End all nodes."""
         self._cluster.shutdown()
+
+
+def know_by_folder(folder: Path, address: str) -> None:
+    """Note a cluster's address in its folder, as `ray start` does: a job joins that one, whatever else runs on this machine."""
+    (folder / "ray_current_cluster").write_text(address)
 
 
 @contextmanager

@@ -122,9 +122,12 @@ def _too_many(title: str, table: Table, ledger: Ledger, reasons: Counter[str], m
 def _answered(title: str, table: Table, ledger: Ledger, pool: Pool, progress: Progress, bearable: float) -> Count:
     """Run the pipeline in a thread of its own, and show how far it has come. `bearable`: further rows that may fail."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     run = run_name(table.folder)
-    tally: Any = ray.remote(Tally).options(num_cpus=0).remote(bearable, (run, "tally"))
+    # Beside the driver: a node that is lost must not take the count with it.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    tally: Any = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote(bearable, (run, "tally"))
     known, gauges = ledger.total - ledger.open, PassGauges(run, title, ledger.open)
 
     def look(*, last: bool = False) -> Count:

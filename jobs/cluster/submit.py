@@ -49,7 +49,7 @@ def submit(job: Job, *, follow: bool) -> None:
     """Submit, then print the job's log until it ends, if it is to be followed. Ctrl-C leaves the job running.
 
     Raises:
-        ConfigError: the study is not right, its file or its storage would be out of the job's reach, or another job works on its run.
+        ConfigError: the study is not right, its file or its storage is out of the job's reach, or another job works on its run.
         TruingError: the job server cannot be reached, or the job failed.
     """
     study = load_study(job.config, [*job.overrides, "cluster.address=auto"])

@@ -267,7 +267,7 @@ def test_a_death_reaches_whoever_waits_for_what_was_never_made(
     """A learner that dies before the engines have its weights is mended like one that dies at any other moment."""
     mortal = ActorGroup.elastic("mortal", 1, 1, Toy, NEEDS).ready()
     never = mortal.scatter(Toy.die_once, [5, 6, 7], marker=tmp_path / "died")
-    with pytest.raises(ActorLost, match="^three toys: sums: the process died .*; run the same command again to go on"):
+    with pytest.raises(ActorLost, match=r"^three toys: sums: the process died .*; run the same command again to go on"):
         three.scatter(Toy.sums, never, [0, 0, 0]).get()
     mortal.close()
 
