@@ -73,7 +73,7 @@ def test_a_job_that_fails_says_why(server: str, tmp_path: Path, small: list[str]
 
 
 def test_a_server_that_is_not_there(tmp_path: Path):
-    done = truing(tmp_path, "submit", str(LEARN), "--address", "http://127.0.0.1:9").expect(1)
+    done = truing(tmp_path, "submit", str(LEARN), f"storage={tmp_path}", "--address", "http://127.0.0.1:9").expect(1)
     assert len(done.err.splitlines()) == 1
     assert done.err.startswith("truing: submit: no job server answers at http://127.0.0.1:9 (")
 
