@@ -13,6 +13,7 @@ from actors.host import ASIDE, Host, Interruptible
 from actors.learner import Seat
 from actors.pending import PATIENCE, Arriving, Pending, failed, fetch, shares, split_sizes
 from actors.placement import MEMORY, ROOM, Together, wait_for_room
+from truing.errors import TruingError
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -266,7 +267,11 @@ def _start_interruptible(role: str, make: Callable[[], object], needs: Needs, co
 def _start_ranks(role: str, make: Callable[[Seat], object], needs: Needs, count: int) -> Started:
     together = Together.reserve(role, count, needs.bundle, needs.patience)
     hosts = [_start(role, needs, None, strategy=together.place(rank)) for rank in range(count)]
-    address = fetch([hosts[0].address.remote()], f"{role}: start", needs.start_deadline)[0]
+    try:
+        address = fetch([hosts[0].address.remote()], f"{role}: start", needs.start_deadline)[0]
+    except TruingError:
+        together.release()
+        raise
     seats = [Seat(rank, count, address, int(needs.call_deadline)) for rank in range(count)]
     loading = [host.build.remote(partial(make, seat)) for host, seat in zip(hosts, seats, strict=True)]
     return Started(hosts, loading, together)

@@ -3,12 +3,14 @@
 A stateless actor is started again by Ray. A rollout engine that is gone costs the step that was under way: those that are left, or
 its successor, get the current weights, as every engine does at the start of a step, and the same prompts. A learner rank takes its
 group down: the group is rebuilt from the last checkpoint, and the steps since are done again. Seeds derive from (run, step, prompt,
-sample): what comes of it is what would have come without the loss.
+sample): what comes of it is what would have come without the loss. Whoever is lost while successors start is mended along with the
+loss before.
 """
 
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from actors.group import ActorGroup
@@ -35,43 +37,65 @@ def persist(
 
     Raises:
         ActorLost: one time too many.
+        ActorDied, ShortOfResources: successors cannot be started.
     """
+    losses = Losses(run, others, quiet)
     for left in range(mends, -1, -1):
         try:
+            for cause, where in losses.mend():
+                say(f"lost: {cause.partition('; run the same command')[0]}; going on from {where} ({left} mends left)")
             train()
         except ActorLost as loss:
             if not left:
                 raise
-            began = time.monotonic()
-            found = mend(run, others, quiet)
-            row = {
-                "at": round(time.time(), 1),
-                "cause": str(loss),
-                **found,
-                "seconds": round(time.monotonic() - began, 2),
-            }
-            with (run.folder / LOSSES).open("a", encoding="utf-8") as file:
-                file.write(f"{json.dumps(row)}\n")
-            cause = str(loss).partition("; run the same command")[0]
-            say(f"lost: {cause}; going on from {WHERE[found['from']]} ({left - 1} mends left)")
+            losses.add(loss)
         else:
             return
 
 
-def mend(run: Run, others: Sequence[ActorGroup[Any]], quiet: Callable[[], None]) -> dict[str, Any]:
-    """Replace the groups that have lost an actor; which those were, and from where the run goes on.
+@dataclass(slots=True)
+class Losses:
+    """What a run has lost and is not mended yet."""
 
-    Raises:
-        ActorLost, ActorDied, ShortOfResources: their successors cannot be started either.
-    """
-    kept = list(run.groups.values())
-    lost = [group for group in (*kept, *others) if group.lost()]
-    where = run.rewind(intact=not any(group in kept for group in lost))
-    # At the beginning there is no checkpoint that would undo what the survivors have learnt.
-    renewed = lost + [group for group in kept if where == "beginning" and group not in lost]
-    for group in renewed:
-        group.renew()
-    for group in renewed:
-        group.ready()
-    quiet()
-    return {"lost": [group.role for group in lost], "from": where}
+    run: Run
+    others: Sequence[ActorGroup[Any]]
+    quiet: Callable[[], None]
+    causes: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    """Each with the time at which it was noticed."""
+    unready: list[ActorGroup[Any]] = field(default_factory=list[ActorGroup[Any]])
+    """Groups whose successors have begun to start."""
+
+    def add(self, loss: ActorLost) -> None:
+        """Note a loss."""
+        self.causes.append((str(loss), time.time()))
+
+    def mend(self) -> list[tuple[str, str]]:
+        """Replace the groups that have lost an actor; each cause, and from where the run goes on.
+
+        Raises:
+            ActorLost: another one was lost meanwhile; what is not mended is remembered.
+            ActorDied, ShortOfResources: successors cannot be started.
+        """
+        if not self.causes:
+            return []
+        kept = list(self.run.groups.values())
+        lost = [group for group in (*kept, *self.others) if group in self.unready or group.lost()]
+        where = self.run.rewind(intact=not any(group in kept for group in lost))
+        # At the beginning there is no checkpoint that would undo what the survivors have learnt.
+        self.unready = lost + [group for group in kept if where == "beginning" and group not in lost]
+        for group in self.unready:
+            group.renew()
+        for group in self.unready:
+            group.ready()
+        self.quiet()
+        self._write({"lost": [group.role for group in lost], "from": where})
+        mended, self.causes, self.unready = self.causes, [], []
+        return [(cause, WHERE[where]) for cause, _ in mended]
+
+    def _write(self, found: dict[str, Any]) -> None:
+        now = time.time()
+        rows = [
+            {"at": round(now, 1), "cause": cause, **found, "seconds": round(now - at, 2)} for cause, at in self.causes
+        ]
+        with (self.run.folder / LOSSES).open("a", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(row)}\n" for row in rows)

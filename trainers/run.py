@@ -96,9 +96,10 @@ class Run:
         """After a loss, have the next `steps` begin anew with the step that was under way, the last checkpoint, or the beginning.
 
         `intact`: the actors whose state is kept are all there. If they had begun to change, their weights come from the
-        checkpoint all the same; from the beginning, they must be started anew.
+        checkpoint all the same; from the beginning, they must be started anew. Before a step has begun it may be called again,
+        when more was lost.
         """
-        self._again = self._begun if intact and self._phase != UPDATE else None
+        self._again = (self._again or self._begun) if intact and self._phase != UPDATE else None
         self._begun, self._phase = None, ""
         if self._again is not None:
             return "step"
