@@ -18,7 +18,7 @@ demo: setup  ## align the demo model end to end and write runs/demo/report.html
 	$(BIN)/truing pipeline configs/demo.yaml
 
 test: setup-dev browser auditor  ## every test, with the real engine, learner and cluster
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --max-worker-restart 0
 
 lint: setup-dev  ## style, types, import layers, budgets
 	$(BIN)/ruff check .
