@@ -4,14 +4,16 @@
 import errno
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from jobs.ending import STOPPED, connected, heed_signals, leave, stoppable
 
 app = typer.Typer(
     add_completion=False,
@@ -100,7 +102,7 @@ def doctor(config: Config, overrides: Overrides = None) -> None:
     from truing.config.load import load_study
 
     # Not as the others are started: where something is broken, what they import could not say so.
-    with _stoppable("stopped"):
+    with stoppable("stopped"):
         run_doctor(load_study(config, overrides or []))
 
 
@@ -213,26 +215,12 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool, 
     command = of_records.get(name) or _commands()[name]
     keeping = nullcontext() if name == "show_plan" else mirrored(study)  # the plan reads nothing of a run
     try:
-        with _stoppable("stopped; run the same command again to go on from what is stored"), keeping:
+        with stoppable("stopped; run the same command again to go on from what is stored"), keeping:
             command(study, **asked)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
             raise
         raise cannot_write(run_path(study), error) from None
-
-
-@contextmanager
-def _stoppable(line: str) -> Iterator[None]:
-    """A block that Ctrl-C, SIGTERM and a spent budget of nodes end with one line."""
-    from truing.errors import BudgetSpent
-
-    try:
-        yield
-    except (KeyboardInterrupt, BudgetSpent) as end:
-        # Here, not in `main`: Typer would turn it into a return value.
-        print(f"truing: {end if isinstance(end, BudgetSpent) else line}", file=sys.stderr, flush=True)
-        # At once: threads of a stopped engine must not hold the exit up.
-        os._exit(end.exit_code if isinstance(end, BudgetSpent) else 130)
 
 
 def _commands() -> "dict[str, Callable[..., None]]":
@@ -255,10 +243,6 @@ def _commands() -> "dict[str, Callable[..., None]]":
     }
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 def run_module(command: str) -> None:
     """`python -m jobs.COMMAND CONFIG ...`, as `ray job submit` may be given it, is `truing COMMAND CONFIG ...`."""
     sys.argv.insert(1, command)
@@ -276,23 +260,24 @@ def main() -> None:
     logging.getLogger("actors").addHandler(voice)
     # A cluster is started by `connect` alone, never by a stray call after its end.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-    # Set, not inherited: a script's background job is started with SIGINT ignored.
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    heed_signals()
     try:
         app(standalone_mode=False)
     except TruingError as error:
         print(f"truing: {redacted(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        leave(error.exit_code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+        leave(STOPPED)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             said = redacted(error.format_message().rstrip("."))  # pyright: ignore[reportAttributeAccessIssue]
             print(f"truing: {said}; see truing --help", file=sys.stderr)
-            sys.exit(2)
+            leave(2)
+        if connected():
+            traceback.print_exc()
+            leave(1)
         raise
 
 

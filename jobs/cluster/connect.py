@@ -31,23 +31,17 @@ LOCAL_SYSTEM = {
 def session(study: Study) -> Iterator[None]:
     """A block in which `connect` may be called; at its end the connection, and a local cluster with it, is closed.
 
-    An interrupted block leaves that to the end of the process, with which the cluster ends too: a pass that is under way still
-    uses the connection from its thread, and Ray ends a process whose node goes away under it at once and without a word.
+    A block that is broken off leaves that to the end of the process, with which the cluster ends too: a pass that is under way
+    still uses the connection from its thread, and Ray ends a process whose node goes away under it at once and without a word.
 
     Raises:
         ShortOfResources: before anything is started, where this machine is the cluster and cannot hold the study.
     """
     if address(study) is None:
         check_capacity(study, this_machine())
-    interrupted = False
-    try:
-        yield
-    except KeyboardInterrupt:
-        interrupted = True
-        raise
-    finally:
-        if "ray" in sys.modules and not interrupted:
-            sys.modules["ray"].shutdown()
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 def address(study: Study) -> str | None:

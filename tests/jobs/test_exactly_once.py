@@ -126,3 +126,21 @@ def test_labelling_again_is_a_no_op(killed: Killed) -> None:
     killed.again.expect(0)
     assert "labelling" not in killed.again.out
     assert len(labels(killed.folder)) == PAIRS
+
+
+def test_a_pass_that_loses_its_count_ends_with_one_line_and_its_exit_code(tmp_path: Path, tiny: str) -> None:
+    """The pass itself is still under way then, in a thread that uses the connection."""
+    file = pairs(tmp_path / "pairs.jsonl")
+    command = Command(
+        tmp_path, "label", RECIPE, f"storage={tmp_path}", f"labeler.model.path={tiny}", f"label.pairs.path={file}"
+    )
+    try:
+        command.until(lambda: committed(tmp_path / "smoke-label") >= 2)
+        next(p for p in command.descendants() if "Tally" in " ".join(p.cmdline())).kill()
+        done = command.wait().expect(4)
+        assert command.survivors(60) == []
+    finally:
+        command.end()
+    (line,) = [line for line in done.err.splitlines() if line.startswith("truing: ")]
+    assert line.startswith("truing: labelling pairs: the actor that counts: the process died")
+    assert line.endswith("run the same command again to go on from what is stored")
