@@ -122,12 +122,9 @@ def _too_many(title: str, table: Table, ledger: Ledger, reasons: Counter[str], m
 def _answered(title: str, table: Table, ledger: Ledger, pool: Pool, progress: Progress, bearable: float) -> Count:
     """Run the pipeline in a thread of its own, and show how far it has come. `bearable`: further rows that may fail."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     run = run_name(table.folder)
-    # Beside the driver: a node that is lost must not take the count with it.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    tally: Any = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote(bearable, (run, "tally"))
+    tally: Any = ray.remote(Tally).options(num_cpus=0, resources=_beside_driver()).remote(bearable, (run, "tally"))
     known, gauges = ledger.total - ledger.open, PassGauges(run, title, ledger.open)
 
     def look(*, last: bool = False) -> Count:
@@ -147,6 +144,18 @@ def _answered(title: str, table: Table, ledger: Ledger, pool: Pool, progress: Pr
     if count.fault is None and error is not None:
         raise _explained(error)
     return count
+
+
+def _beside_driver() -> dict[str, float]:
+    """A sliver of what only the driver's node has: a node that is lost must not take the count with it.
+
+    Not a soft affinity: whoever asks for nothing is placed by any node, and one that has just joined does not know the others.
+    """
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    (address,) = (node["NodeManagerAddress"] for node in ray.nodes() if node["NodeID"] == here)
+    return {f"node:{address}": 0.001}
 
 
 @contextmanager
