@@ -13,6 +13,7 @@ import pytest
 from actors.group import ActorGroup, Needs
 from actors.learner import Seat
 from tests.local_ray import local_ray
+from tests.trainers.counter import Counter
 from trainers.mending import LOSSES, persist
 from trainers.metrics import read_metrics
 from trainers.run import UPDATE, Run
@@ -22,27 +23,17 @@ NEEDS = Needs(cpus=0, gpus=0, environment={"OMP_NUM_THREADS": "1"}, start_deadli
 STEPS = 6
 
 
-class Frail:
-    """A value that grows with each call; while it is made it dies as often as a file of its role has bytes."""
+class Frail(Counter):
+    """While it is made it dies as often as a file of its role has bytes."""
 
     def __init__(self, deaths: Path, _: Seat | None = None) -> None:
-        self.value = 1
+        super().__init__()
         if deaths.exists() and (left := deaths.read_bytes()):
             deaths.write_bytes(left[1:])
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def grow(self) -> int:
-        self.value = (self.value * 31 + 7) % 1009
-        return self.value
 
-    def save(self, folder: Path) -> None:
-        (folder / "value").write_text(str(self.value))
-
-    def load(self, folder: Path) -> None:
-        self.value = int((folder / "value").read_text())
-
-
-def die(_: Frail) -> None:
+def die(_: Counter) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -76,9 +67,9 @@ class Story:
             for role in self.killed.pop(step, []):
                 with pytest.raises(ActorLost):
                     groups[role].broadcast(die)
-            groups["rollout"].broadcast(Frail.grow)
+            groups["rollout"].broadcast(Counter.update)
             with self.run.time(UPDATE):
-                self.run.report(value=groups["learner"].first(Frail.grow))
+                self.run.report(value=groups["learner"].first(Counter.update))
 
     @property
     def values(self) -> list[float]:

@@ -9,25 +9,9 @@ from typing import Any
 import pytest
 
 from tests.actors.examples import Here
+from tests.trainers.counter import Counter
 from trainers.run import Run, read_metrics
 from truing.errors import ConfigError
-
-
-class Counter:
-    """A learner of which one number is the state; its history depends on it."""
-
-    def __init__(self) -> None:
-        self.value = 1
-
-    def update(self) -> int:
-        self.value = (self.value * 31 + 7) % 1009
-        return self.value
-
-    def save(self, folder: Path) -> None:
-        (folder / "value").write_text(str(self.value))
-
-    def load(self, folder: Path) -> None:
-        self.value = int((folder / "value").read_text())
 
 
 class Cursor:
