@@ -11,7 +11,7 @@ PINS   := $(if $(filter cpu,$(ENGINE)),-c constraints.txt)
 # PyTorch's CPU builds live on its own index; it is asked only where the configured registry does not have them.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint audit pins bench clean setup setup-dev browser auditor
+.PHONY: demo test lint audit pins keys bench clean setup setup-dev browser auditor
 .DELETE_ON_ERROR:
 
 demo: setup  ## align the demo model end to end and write runs/demo/report.html
@@ -32,6 +32,9 @@ audit: setup-dev auditor  ## known vulnerabilities of what is installed, where t
 
 pins: setup-dev  ## write constraints.txt from what is installed, once the tests pass with it
 	$(BIN)/python -m tests.pins > constraints.txt
+
+keys: setup  ## write docs/configuration.md from the docstrings in truing/config
+	$(BIN)/python -m truing.config.keys > docs/configuration.md
 
 bench: setup-dev  ## ratios against limits
 	$(BIN)/python -m benchmarks

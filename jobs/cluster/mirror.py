@@ -12,7 +12,6 @@ again.
 or ahead of it and is gone on with; where it has another, the run went on elsewhere: the folder is put aside, and the run fetched.
 """
 
-import fcntl
 import shutil
 import sys
 import threading
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from jobs.alone import locked
 from jobs.cluster import manifest as manifests
 from jobs.cluster.bucket import FAULTS, Bucket, digest_of, each, said
 from jobs.cluster.manifest import Entry
@@ -256,13 +256,8 @@ def _only_one(folder: Path) -> Iterator[bool]:
         raise ConfigError(
             f"{folder.parent}: cannot be written ({why}); set TRUING_CACHE to a folder that can"
         ) from None
-    with file as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with file:
+        yield locked(file)
 
 
 def _free(folder: Path) -> Path:

@@ -16,14 +16,15 @@ COUNTED = {"head": 1, "learner": 16, "rollout": 1, "labeler": 1}
 GPUS = {"head": 0, "learner": 4, "rollout": 1, "labeler": 1}
 LEAST_AND_MOST = {"head": (0, 0), "learner": (1, 1), "rollout": (0, 8), "labeler": (0, 8)}
 
-# PPO as large as the files allow: on the learner's 4 GPUs 4 x 0.5 policy + 4 x 0.25 critic + 2 x 0.5 forward passes = 4.
+# PPO as large as the files allow: on each of the learner's 4 GPUs 0.6 for a rank of the policy; beside three of them 0.4 for the
+# critic's one rank, the reference and the reward model.
 PPO = ROOT / "configs/ppo.yaml"
 LARGEST = [
     "cluster.nodes={learner: learner, rollout: rollout, labeler: labeler, scorer: learner}",
-    "policy.learner={ranks: 4, gpus: 0.5}",
-    "policy.algorithm.critic={ranks: 4, gpus: 0.25}",
-    "policy.reference={gpus: 0.5}",
-    "policy.rewards.0.scorer={gpus: 0.5}",
+    "policy.learner={ranks: 4, gpus: 0.6}",
+    "policy.algorithm.critic={gpus: 0.4}",
+    "policy.reference={gpus: 0.4}",
+    "policy.rewards.0.scorer={gpus: 0.4}",
     "policy.engine={count: 8, gpus: 1}",
     "labeler.engine={count: 8, gpus: 1}",
 ]
@@ -78,7 +79,7 @@ def test_the_study_of_the_page_fits(path: Path, tmp_path: Path):
         ),
         ("policy.learner={ranks: 17}", "policy.learner: asks for 17 x 1 = 17 learner"),
         ("cluster.nodes={labeler: judge}", "labeler.engine: asks for 8 x 1 = 8 judge and the cluster has 0"),
-        # 4 x 1 policy + 4 x 0.25 critic > 4 GPUs.
+        # 4 x 1 policy + 0.4 critic > 4 GPUs.
         ("policy.learner={ranks: 4, gpus: 1}", "policy: its roles together"),
     ],
 )

@@ -1,12 +1,15 @@
 """The command line itself: help at once, a dry run of every command, faults of its own in one line."""
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from jobs.alone import working_alone
 from tests.jobs.conftest import LEARN, Call
 from tests.jobs.drive import ROOT, truing
 
@@ -29,7 +32,7 @@ def test_help_is_printed_without_loading_what_is_heavy():
     code, modules = json.loads(done.stderr)
     assert not code
     assert not {"torch", "ray", "vllm", "pydantic", "deepspeed", "transformers", "numpy"} & set(modules)
-    for command in (*COMMANDS, "plan", "serve"):
+    for command in (*COMMANDS, "plan", "serve", "keys"):
         assert command in done.stdout
 
 
@@ -75,6 +78,7 @@ def test_a_dry_run_refuses_what_a_run_would_refuse(cli: Call, tmp_path: Path):
         (("train", "--fast", "x.yaml"), "No such option: --fast"),
         (("train", "nowhere.yaml"), "nowhere.yaml: there is no such file; the recipes are in configs/"),
         (("train", str(LEARN), "steps"), "'steps' is not an override; write key.path=value"),
+        (("keys", "policy.lerner"), "keys policy.lerner: there is no such key; did you mean 'learner'?"),
     ],
 )
 def test_a_wrong_command_line_gets_one_line(cli: Call, arguments: tuple[str, ...], expected: str):
@@ -84,6 +88,29 @@ def test_a_wrong_command_line_gets_one_line(cli: Call, arguments: tuple[str, ...
     assert done.err.startswith("truing: ")
     assert expected in done.err
     assert done.err.count("\n") == 1
+
+
+def test_the_keys_of_a_section_are_shown_as_a_table(cli: Call):
+    done = cli("keys", "policy.learner").expect(0)
+    title, head, *lines = done.out.strip().splitlines()
+    assert title == "policy.learner (Learner): DeepSpeed ZeRO ranks that train one network."
+    row = next(line for line in lines if line.startswith("learning_rate "))
+    assert head.split() == ["key", "takes", "default", "meaning"]
+    # As `learner` of `policy` has it: a Learner by itself has 1e-05.
+    cells = ["learning_rate", "number above 0", "`1e-06`", "Peak learning rate of AdamW."]
+    assert row.split() == " ".join(cells).split()
+    assert [row.index(cell) for cell in cells] == [head.index(name) for name in head.split()]
+
+
+def test_brackets_of_a_default_are_shown_as_they_are(cli: Call):
+    done = cli("keys", "evaluate.recorded.outputs.metrics").expect(0)
+    assert "`[length, ead, distinct]`" in done.out
+
+
+def test_the_keys_of_the_top_level_are_shown_without_a_name(cli: Call):
+    done = cli("keys").expect(0)
+    assert done.out.strip().startswith("study (Study): The whole configuration.")
+    assert "\nprompts " in done.out
 
 
 def test_a_report_needs_a_run(cli: Call, tiny: str, tmp_path: Path):
@@ -100,6 +127,26 @@ def test_a_report_of_a_run_that_has_only_begun(cli: Call, tiny: str, tmp_path: P
     )
     assert done.last_line == str(tmp_path / "learn" / "report.html")
     assert (tmp_path / "learn" / "report.html").read_text().startswith("<!")
+
+
+def test_a_second_command_on_a_run_is_refused_and_the_report_is_not(cli: Call, tiny: str, tmp_path: Path):
+    given = (str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"labeler.model.path={tiny}")
+    (tmp_path / "learn").mkdir()
+    with working_alone(tmp_path / "learn"):
+        done = cli("train", *given).expect(2)
+        cli("report", *given).expect(0)
+    who = f"process {os.getpid()} on {platform.node()}"
+    assert done.err == f"truing: {tmp_path}/learn: {who} works on this run; wait until it has ended, or end it\n"
+    with working_alone(tmp_path / "learn"):
+        pass
+
+
+def test_a_report_does_without_git(cli: Call, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An image for pods need not have it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "learn").mkdir()
+    cli("report", str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"labeler.model.path={tiny}").expect(0)
+    assert "not a git checkout" in (tmp_path / "learn" / "report.html").read_text()
 
 
 def test_a_fault_has_its_line_and_its_code_in_a_real_process(tmp_path: Path):

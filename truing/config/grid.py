@@ -21,6 +21,7 @@ class ModelPolicy(Section):
 
     kind: Literal["model"] = "model"
     name: Name
+    """What figures call it. Each policy has its own."""
     path: str = "demo"
     """`demo`, a local folder such as `runs/rloo/policy/model`, or a Hub name."""
     revision: str | None = None
@@ -38,9 +39,11 @@ class BestOf(Section):
 
     kind: Literal["best_of"] = "best_of"
     name: Name
+    """What figures call it. Each policy has its own."""
     of: Name
     """The policy that writes them: a model or an endpoint of this grid."""
     n: Annotated[int, Field(ge=2)] = 4
+    """Outputs of which the best is taken."""
 
 
 class OutputFile(Section):
@@ -48,6 +51,7 @@ class OutputFile(Section):
 
     kind: Literal["outputs"] = "outputs"
     name: Name
+    """What figures call it. Each policy has its own."""
     path: str
     """JSON Lines, a JSON array or Parquet (plain or gzipped), a folder, or `org/name:split` on the Hub."""
     prompt: str = "prompt"
@@ -63,6 +67,7 @@ class EndpointPolicy(Section):
 
     kind: Literal["endpoint"] = "endpoint"
     name: Name
+    """What figures call it. Each policy has its own."""
     endpoint: EndpointLabeler
     """Server, model, key variable, limits and budget, as for a labeler."""
 
@@ -98,7 +103,9 @@ class ByLabel(Section):
 
     kind: Literal["label"] = "label"
     column: str
+    """The column."""
     values: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Its values in distribution."""
 
 
 class ByDistance(Section):
@@ -112,12 +119,14 @@ class ByDistance(Section):
     model: str = "demo"
     """Sentence-BERT: `demo`, a local folder or a Hub name."""
     quantile: Share = 0.95
+    """Share of the training prompts that lie within the bound."""
 
 
 class DataSet(Section):
     """Where items come from. Each data set has its own name."""
 
     name: Name
+    """What figures call it."""
     shift: Annotated[str, Field(min_length=1)] = "id"
     """`id` where the policies were trained on such prompts, else the name of the shift."""
     wordings: Templates | None = None
@@ -178,9 +187,11 @@ class Grid(Section):
         StudyPolicies(),
         BestOf(name="best of 4", of="start", n=4),
     )
+    """Who is measured."""
     baseline: str = ""
     """The policy that win rates, KL and differences are against; empty takes the first."""
     data: Annotated[tuple[GridData, ...], Field(min_length=1)] = (StudyPrompts(),)
+    """What they are asked."""
     temperatures: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1.0,)
     """At 0 a policy has one output to a prompt, and is asked once."""
     completions: Positive = 4
@@ -188,6 +199,7 @@ class Grid(Section):
     max_tokens: Positive = 48
     """Longest output."""
     metrics: tuple[Metric, ...] = (TextMetrics(), SentenceBert(), WinRate(), Divergence())
+    """What is measured of their outputs."""
     rewards: tuple[RewardPart, ...] | None = None
     """The reward graph: its total and parts are metrics, and best-of-n chooses by the total. Absent takes that of the study's
     `policy`, and where there is none, whether an output ended by itself."""

@@ -45,6 +45,7 @@ class Classifier(Section):
     name: str
     """What the figures call it."""
     model: str
+    """The model: a local folder or a Hub name."""
     label: str
     """The label of the model's config whose probability is given."""
 
@@ -80,6 +81,7 @@ class DirectScore(Section):
     template: str = "score"
     """Template name or file, such as `geval`."""
     criterion: Annotated[str, Field(pattern=r"^[\w -]+$")] = "overall"
+    """Which of the template's qualities is scored."""
     labeler: SingleLabeler | None = None
     """Absent takes the study's, which must then be a single one."""
     outputs: Positive | None = None
@@ -100,6 +102,7 @@ class Feedback(Section):
     feedback: str = "feedback"
     """The column of what was said of it."""
     template: str = "incorporated"
+    """Template name or file."""
     labeler: SingleLabeler | None = None
     """Absent takes the study's, which must then be a single one."""
     outputs: Positive | None = None
@@ -123,7 +126,9 @@ class Checks(Section):
     pattern: str | None = None
     """Regular expression that has to match somewhere."""
     least_words: Annotated[int, Field(ge=0)] = 0
+    """Fewest words that an output may have."""
     most_words: Positive | None = None
+    """Most words that an output may have."""
 
     @model_validator(mode="after")
     def _something(self) -> "Checks":

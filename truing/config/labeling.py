@@ -9,7 +9,7 @@ from truing.config.roles import Engine, Model, Positive, Share
 
 
 class EngineLabeler(Section):
-    """vLLM engines inside the cluster."""
+    """vLLM engines inside the cluster. A labeler without `kind` is this one."""
 
     kind: Literal["engine"] = "engine"
     model: Model = Model(context=1024)
@@ -90,6 +90,7 @@ class Ensemble(Section):
 
     kind: Literal["ensemble"] = "ensemble"
     members: Annotated[tuple[SingleLabeler, ...], Field(min_length=2)]
+    """Who is asked."""
 
 
 class Cascade(Section):
@@ -97,7 +98,9 @@ class Cascade(Section):
 
     kind: Literal["cascade"] = "cascade"
     first: SingleLabeler
+    """The cheap one."""
     second: SingleLabeler
+    """The strong one."""
     unsure_below: Annotated[float, Field(gt=0.5, le=1)] = 0.75
     """A pair whose winner has less probability than this goes to the second labeler."""
 

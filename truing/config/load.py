@@ -1,14 +1,14 @@
 """YAML with dotted overrides into a `Study`, or one line that says what is wrong and what to write instead."""
 
 import difflib
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from truing.config.base import Section, held, kind_of
 from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.redaction import Secret, redacted, secret_in
@@ -129,13 +129,11 @@ def _explain(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         *parents, key = location
         known = sorted({name for section in _sections_at(parents) for name in section.model_fields})
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"{where}: there is no such key; {hint}"
+        return f"{where}: there is no such key; {nearest(key, known)}"
     if error["type"] == "missing":
         return f"{where}: is required; add it"
     if error["type"] == "union_tag_not_found":
-        kinds = sorted(tag for section in _sections_at(location) if (tag := _tag(section)))
+        kinds = sorted(tag for section in _sections_at(location) if (tag := kind_of(section)))
         return f"{where}: has no kind; add kind: {' or '.join(kinds)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     given = error.get("input")
@@ -143,27 +141,20 @@ def _explain(error: dict[str, Any]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _sections_at(location: list[str]) -> list[type[BaseModel]]:
+def nearest(key: str, known: list[str]) -> str:
+    """What somebody who wrote `key` may have meant, else all that could be meant."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _sections_at(location: list[str]) -> list[type[Section]]:
     """The section at a dotted location, or the members of the union there (list positions are passed over)."""
-    sections: list[type[BaseModel]] = [Study]
+    sections: list[type[Section]] = [Study]
     for part in location:
-        tagged = [s for s in sections if part == _tag(s)]
+        tagged = [s for s in sections if part == kind_of(s)]
         step = [s.model_fields[part].annotation for s in sections if part in s.model_fields]
         if tagged:
             sections = tagged
         elif step:
-            sections = [section for annotation in step for section in _sections(annotation)]
+            sections = [section for annotation in step for _, section in held(annotation)]
     return sections
-
-
-def _tag(section: type[BaseModel]) -> str | None:
-    kind = section.model_fields.get("kind")
-    return None if kind is None else str(kind.default)
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if get_origin(annotation) in {Union, types.UnionType, Annotated, tuple, list, dict}:
-        return [section for part in get_args(annotation) for section in _sections(part)]
-    return []

@@ -1,13 +1,14 @@
-"""Reinforcement learning: the algorithm, the reward graph, the KL penalty."""
+"""Reinforcement learning: the algorithm, the reward graph, how batches are written."""
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from truing.config.base import Section
+from truing.config.kl import Kl
 from truing.config.labeling import SingleLabeler
-from truing.config.roles import Engine, Learner, Positive, Push, Scorer, Share
+from truing.config.roles import Engine, Learner, Positive, Push, Scorer, Share, Weight
 from truing.config.serving import Replicas
 from truing.config.stages import Sampling
 from truing.config.training import Passes
@@ -42,7 +43,7 @@ class Reinforce(Section):
     completions: Positive = 1
     """Completions of one prompt."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """γ."""
+    """γ: what the reward of the next token is worth now."""
     value_clip: Annotated[float, Field(gt=0)] = 0.2
     """Largest change of a value that the critic's loss rewards."""
     critic: Learner = Learner(learning_rate=2e-5)
@@ -63,7 +64,7 @@ class Ppo(Section):
     value_clip: Annotated[float, Field(gt=0)] = 0.2
     """Largest change of a value that the critic's loss rewards."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """γ."""
+    """γ: what the reward of the next token is worth now."""
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
     """λ of the generalised advantage estimate."""
     critic: Learner = Learner(learning_rate=2e-5)
@@ -76,7 +77,7 @@ class RewardModelPart(Section):
     """Score of the trained reward model, scaled to mean 0 and deviation 1 on the start policy's samples."""
 
     kind: Literal["reward_model"] = "reward_model"
-    weight: float = 1.0
+    weight: Weight = 1.0
     path: str = ""
     """A reward model's folder; empty takes the one that this study trains."""
     scorer: Scorer = Scorer()
@@ -86,7 +87,7 @@ class AiScorePart(Section):
     """Direct RLAIF: the labeler's expected score, 1-10 or whatever the template's scale is, mapped to [-1, 1]."""
 
     kind: Literal["ai_score"] = "ai_score"
-    weight: float = 1.0
+    weight: Weight = 1.0
     template: str = "score"
     """Template name or file."""
     criterion: Annotated[str, Field(pattern=r"^[\w -]+$")] = "overall"
@@ -101,14 +102,14 @@ class FinishedPart(Section):
     """0 for a completion that ended by itself, -1 for one cut off at `max_tokens`."""
 
     kind: Literal["finished"] = "finished"
-    weight: float = 1.0
+    weight: Weight = 1.0
 
 
 class LengthPart(Section):
     """0 for a completion of up to `target` tokens, falling by 1 with each further `target` tokens."""
 
     kind: Literal["length"] = "length"
-    weight: float = 1.0
+    weight: Weight = 1.0
     target: Positive = 256
     """Tokens that cost nothing."""
 
@@ -117,11 +118,11 @@ class CombinedPart(Section):
     """Llama 2's reward (Touvron et al., arXiv 2307.09288, §3.2.3): the safety model rules where it must, else helpfulness.
 
     R = R_safety where the prompt's domain is a safety domain or R_safety < threshold, else R_helpful; both are sigmoids of
-    the models' scores. The logit of R, whitened over the batch, is the score.
+    the models' scores. The logit of R is the score; whitened over the batch, it is what is trained on.
     """
 
     kind: Literal["combined"] = "combined"
-    weight: float = 1.0
+    weight: Weight = 1.0
     safety: str
     """Folder of the safety reward model."""
     helpful: str
@@ -137,7 +138,7 @@ class PatternPart(Section):
     """Share of the completion's characters inside matches of a regular expression, in [0, 1]."""
 
     kind: Literal["pattern"] = "pattern"
-    weight: float = 1.0
+    weight: Weight = 1.0
     pattern: str
     """Python regular expression."""
 
@@ -167,27 +168,6 @@ def part_name(part: "RewardPart") -> str:
 RewardPart = Annotated[
     RewardModelPart | CombinedPart | AiScorePart | FinishedPart | LengthPart | PatternPart, Field(discriminator="kind")
 ]
-
-
-class Kl(Section):
-    """The penalty that keeps the policy near the start policy."""
-
-    coefficient: Annotated[float, Field(ge=0)] = 0.05
-    """β."""
-    objective: Literal["instructgpt", "rlaif"] = "instructgpt"
-    """`instructgpt`: r - β·KL. `rlaif`: (1-β)·r - β·KL (Lee et al.)."""
-    estimator: Literal["k1", "k2", "k3"] = "k1"
-    """Of a token's KL, from its log-probs: k1 is unbiased, k2 and k3 are never negative (Schulman 2020)."""
-    controller: Literal["fixed", "adaptive"] = "fixed"
-    """`adaptive` steers β towards `target` (Ziegler et al., arXiv 1909.08593)."""
-    target: Annotated[float, Field(gt=0)] = 6.0
-    """KL of a whole response in nats, for the adaptive controller."""
-
-    @model_validator(mode="after")
-    def _mixture(self) -> "Kl":
-        if self.objective == "rlaif" and self.coefficient > 1:
-            raise ValueError("objective rlaif mixes (1-β)·r and β·KL: give kl.coefficient between 0 and 1")
-        return self
 
 
 class Pretraining(Section):
@@ -234,9 +214,10 @@ class Policy(Section):
     """Reinforcement learning from the reward graph."""
 
     algorithm: Algorithm = Rloo()
+    """How rewards become updates."""
     rewards: Annotated[tuple[RewardPart, ...], Field(min_length=1)] = (RewardModelPart(), AiScorePart(), FinishedPart())
     """The reward graph: a weighted sum of these parts."""
-    kl: Kl = Kl()
+    kl: Annotated[Kl, Field(validate_default=True)] = Kl()
     steps: Positive = 10
     """Rollout batches."""
     prompts: Positive = 8
@@ -266,6 +247,11 @@ class Policy(Section):
     max_failed: Share = 0.1
     """The job stops when a larger share of a batch's rewards has failed."""
 
+    @field_validator("kl")
+    @classmethod
+    def _where_the_penalty_is(cls, kl: Kl, info: ValidationInfo) -> Kl:
+        return kl.in_loss() if isinstance(info.data.get("algorithm"), Grpo) else kl
+
     @model_validator(mode="after")
     def _consistent(self) -> "Policy":
         names = [part_name(part) for part in self.rewards]
@@ -273,6 +259,14 @@ class Policy(Section):
         if doubled:
             raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
         self.push.chosen(self.learner, self.engine)
+        if self.engine.tensor_parallel > 1:
+            raise ValueError("engine.tensor_parallel is for engines that keep their weights: give it 1 here")
+        joining = (self.engine.max_count or 0) > self.engine.count
+        if self.rollouts.swap == "token" and self.rollouts.spare and joining:
+            raise ValueError(
+                "rollouts.swap token goes on with as many spare prompts as there were engines: leave engine.max_count or"
+                " rollouts.spare out"
+            )
         return self
 
 

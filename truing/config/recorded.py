@@ -62,6 +62,7 @@ class PreferenceColumns(Section):
     """The file's own columns; dots lead into nested rows."""
 
     policy: str = "model"
+    """Names the model."""
     preference: str = "preference"
     """A number, or a list of one for each instruction."""
     item: str | None = None
@@ -84,6 +85,7 @@ class RecordedPreferences(RecordedSource):
     null_length: Literal["missing", "empty"] = "missing"
     """What a model's length of null means; `empty` counts 0 characters, as AlpacaEval does for an empty output."""
     length_control: LengthControl = NoLengthControl()
+    """Give the win rate at equal length too."""
 
     @model_validator(mode="after")
     def _lengths(self) -> "RecordedPreferences":
@@ -102,6 +104,7 @@ class OutputColumns(Section):
     prompt: str | tuple[str, ...] = "prompt"
     """Tells prompts apart: an id, or the text; several columns together name one prompt."""
     output: str = "output"
+    """What it wrote."""
     reference: str | None = None
     """One text or a list of them; for `rouge` and `exact_match`."""
 
@@ -133,7 +136,9 @@ class NumberRating(Section):
 
     kind: Literal["number"] = "number"
     column: str
+    """Column of the number."""
     unit: str = ""
+    """Unit that the figures show."""
     at_least: float | None = None
     """Give the share of outputs with at least this number too."""
 
@@ -143,6 +148,7 @@ class LabelRating(Section):
 
     kind: Literal["label"] = "label"
     column: str
+    """Column of the label."""
     positive: tuple[Scalar, ...]
     """Values that mean yes."""
     negative: tuple[Scalar, ...] = ()
@@ -154,7 +160,9 @@ class ProbabilityRating(Section):
 
     kind: Literal["probability"] = "probability"
     column: str
+    """Column of P(yes)."""
     above: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """The threshold: P(yes) above it is a yes."""
 
 
 class AllRating(Section):
@@ -172,6 +180,7 @@ class RatingColumns(Section):
     """The file's own columns; dots lead into nested rows."""
 
     policy: str = "model"
+    """Whose output is rated."""
     item: str | tuple[str, ...] = "prompt"
     """Tells prompts apart; several columns together name one prompt."""
     group: str | None = None
@@ -203,7 +212,9 @@ class JudgeColumns(Section):
     """The judge's own columns; dots lead into nested rows, and `{criterion}` stands for each criterion's name."""
 
     document: str = "doc_id"
+    """Tells documents apart, about which systems wrote."""
     system: str = "system"
+    """Who wrote the text that is judged."""
     score: str = "score"
     """A number or a reply, or a list of several, of which the mean is taken."""
     judge: str | None = None
@@ -218,7 +229,9 @@ class HumanScores(Section):
     path: str | None = None
     """Their file; absent where the judge's rows hold their scores too."""
     document: str = "doc_id"
+    """Column of the document."""
     system: str = "system"
+    """Column of the system."""
     score: str = "human.{criterion}"
     """A number, or a list of one for each person, of which the mean is taken."""
 
@@ -232,6 +245,7 @@ class RecordedJudges(RecordedSource):
     columns: JudgeColumns = JudgeColumns()
     human: HumanScores = HumanScores()
     criteria: Annotated[tuple[str, ...], Field(min_length=1)] = ("overall",)
+    """What was scored; each has its figures."""
     reading: Literal["number", "begins", "states"] = "number"
     """`begins`: a reply that begins with its score. `states`: one that gives its reasons first."""
     scale: tuple[float, float] = (1, 5)
@@ -248,9 +262,11 @@ class ComparisonColumns(Section):
     first: str = "first"
     """The system that is shown first, where `swapped` is not true."""
     second: str = "second"
+    """The other system."""
     swapped: str | None = None
     """True or false; absent where `first` always names the one that was shown first."""
     verdict: str = "verdict"
+    """The reply that `coding` reads."""
     group: str | None = None
     """Figures are given for each of its values: the criterion, say."""
 

@@ -9,6 +9,7 @@ from truing.config.base import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(description="Factor of this part in the reward, which is a weighted sum.")]
 
 
 class Model(Section):
@@ -34,6 +35,9 @@ class Engine(Section):
     """CPUs (and threads) of one engine."""
     gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs of one engine; 0 runs on the CPU."""
+    tensor_parallel: Positive = 1
+    """Processes over which each layer is split, for a model that is too large for one GPU (vLLM's tensor parallelism). On GPUs
+    each has a whole one: `gpus` is then the same number. Not for `policy.engine`, which takes new weights."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Weights and activations."""
     cache_gb: Annotated[float, Field(gt=0)] = 1.0
@@ -50,6 +54,16 @@ class Engine(Section):
     """Keep the keys and values of shared prefixes. Without it a labeler is several times slower."""
     batch: Positive = 64
     """Rows handed to an engine in one call of an offline pass."""
+
+    @model_validator(mode="after")
+    def _a_gpu_each(self) -> "Engine":
+        several = max(self.gpus, self.tensor_parallel) > 1
+        if self.gpus and several and self.gpus != self.tensor_parallel:
+            raise ValueError(
+                f"gpus is {self.gpus:g} and tensor_parallel {self.tensor_parallel}: an engine uses one GPU for each part of a"
+                " layer; give both the same number"
+            )
+        return self
 
 
 class Lora(Section):
@@ -71,8 +85,8 @@ class Learner(Section):
     """Processes that share the optimizer state."""
     cpus: Positive = 2
     """CPUs (and threads) of one rank."""
-    gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of one rank; 0 trains on the CPU with gloo."""
+    gpus: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of a GPU of one rank; 0 trains on the CPU with gloo."""
     zero_stage: Literal[0, 1, 2, 3] = 1
     """0 shards nothing, 1 the optimizer state, 2 the gradients too, 3 the parameters too."""
     offload: bool = False
@@ -100,6 +114,14 @@ class Learner(Section):
             raise ValueError("offload moves a GPU's state to the host, and gpus is 0: leave offload out")
         if self.offload and self.zero_stage == 0:
             raise ValueError("offload needs a sharded optimizer: set zero_stage to 1, 2 or 3")
+        return self
+
+    @model_validator(mode="after")
+    def _ranks_apart(self) -> "Learner":
+        if self.ranks > 1 and 0 < self.gpus <= 0.5:
+            raise ValueError(
+                f"gpus {self.gpus:g} lets two ranks share a GPU, and NCCL has one rank a GPU: give gpus above 0.5, or ranks: 1"
+            )
         return self
 
 
@@ -143,8 +165,8 @@ class Scorer(Section):
     """Actors of this role."""
     cpus: Positive = 2
     """CPUs (and threads) of one actor."""
-    gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of one actor."""
+    gpus: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of a GPU of one actor."""
     token_budget: Positive = 2048
     """Most tokens, padding included, in one forward pass."""
 

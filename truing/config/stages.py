@@ -28,7 +28,8 @@ class Sampling(Section):
 
 
 class Sample(Section):
-    """Completions of the start policy, to be compared by the labeler."""
+    """Completions of the start policy, to be compared by the labeler. `sample: null` draws none; a study without the section
+    draws them as here."""
 
     completions: Annotated[int, Field(ge=2)] = 2
     """Completions of one prompt; each two neighbours become a pair."""

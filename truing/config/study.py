@@ -17,7 +17,8 @@ from truing.config.training import Dpo, RewardModel, Sft
 
 
 class Study(Section):
-    """The whole configuration. A stage whose section is absent is not part of the study."""
+    """The whole configuration. A stage whose section is absent is not part of the study, but for `sample`: it is left out with
+    `sample: null`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Folder of the run below `storage`."""
@@ -37,7 +38,7 @@ class Study(Section):
     sft: Sft | None = None
     """Supervised fine-tuning of `model`; what comes of it is the start policy of all later stages."""
     sample: Sample | None = Sample()
-    """Absent where the pairs come from a file, or nothing but agreement is asked for."""
+    """Drawn where the section is absent. Null draws none: the pairs come from a file, or nothing is labelled."""
     label: Label = Label()
     agreement: Agreement | None = None
     """Measure the labeler on these sets; `agreement=FILE` on the command line is the short form."""

@@ -156,7 +156,9 @@ class Wordings(Section):
     shots: Positive = 4
     """Examples in one request."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Softmax temperature of a reply."""
     max_tokens: Positive = 1024
+    """Longest reply."""
 
 
 class PromptBank(Section):

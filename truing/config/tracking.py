@@ -41,6 +41,7 @@ class Wandb(Section):
 
     kind: Literal["wandb"] = "wandb"
     project: Name = "truing"
+    """Made where there is none of this name."""
     mode: Literal["offline", "online"] = "offline"
     """`offline` writes a folder that `wandb sync` uploads later; `online` sends each step."""
 

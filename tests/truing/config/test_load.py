@@ -289,6 +289,54 @@ def test_rlaifs_objective_is_a_mixture(tmp_path: Path) -> None:
     assert study(tmp_path, FULL, "policy.kl.coefficient=1.5").policy is not None
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "overrides", "estimator"),
+    [
+        ("grpo", (), "k3"),
+        ("grpo", ("policy.kl.coefficient=0.1",), "k3"),
+        ("grpo", ("policy.kl.estimator=k2",), "k2"),
+        ("grpo", ("policy.kl.estimator=k3",), "k3"),
+        ("rloo", (), "k1"),
+        ("reinforce", ("policy.kl.objective=rlaif",), "k1"),
+        ("ppo", ("policy.kl.coefficient=0.1",), "k1"),
+        ("ppo", ("policy.kl.estimator=k3",), "k3"),
+    ],
+)
+def test_the_estimator_is_for_where_the_penalty_is(
+    tmp_path: Path, algorithm: str, overrides: tuple[str, ...], estimator: str
+) -> None:
+    policy = study(tmp_path, FULL, f"policy.algorithm={{kind: {algorithm}}}", *overrides).policy
+    assert policy is not None
+    # It stands in what is printed and stored, and what is stored is read as the same.
+    assert policy.model_dump()["kl"]["estimator"] == estimator
+    assert type(policy).model_validate(policy.model_dump()) == policy
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "estimator=k1",
+            (
+                "policy.kl: estimator k1 has no gradient on average in a loss, where grpo has its penalty:"
+                " give kl.estimator k3 or k2, or leave it out"
+            ),
+        ),
+        (
+            "objective=rlaif",
+            (
+                "policy.kl: objective rlaif mixes β·KL into the reward, and grpo has it in the loss:"
+                " leave kl.objective out; kl.coefficient β/(1-β) is the same mixture"
+            ),
+        ),
+    ],
+)
+def test_a_penalty_that_is_no_loss_is_refused_for_grpo(tmp_path: Path, override: str, message: str) -> None:
+    assert refusal(tmp_path, FULL, "policy.algorithm={kind: grpo}", f"policy.kl.{override}") == message
+    # The algorithm that has it in the reward takes it, in whatever order the two are given.
+    assert study(tmp_path, FULL, f"policy.kl.{override}", "policy.algorithm={kind: rloo}").policy is not None
+
+
 def test_a_reward_part_is_named_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, FULL, "policy.rewards.1={kind: reward_model, weight: 0.5}")
     assert message == "policy: rewards names reward_model twice: give one entry with the summed weight"
