@@ -14,6 +14,7 @@ from actors.reloading import close_layers, load, open_layers, repack_tied_head
 from actors.threads import cpu_threads
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Model
+from truing.data.chat import located
 
 KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
@@ -51,7 +52,8 @@ def engine_environment(settings: EngineSettings) -> dict[str, str]:
     few = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
     # An eager engine compiles one small function of its sampler all the same, which is half of its start.
     eager = {"TORCHDYNAMO_DISABLE": "1"} if settings.eager else {}
-    return common | alone | few | eager | cpu_threads(settings.cpus) | KEPT_MEMORY
+    threads = cpu_threads(max(1, settings.cpus // settings.tensor_parallel))
+    return common | alone | few | eager | threads | KEPT_MEMORY
 
 
 class Engine:
@@ -68,15 +70,18 @@ class Engine:
         gc.freeze()
         # The CPU build's own block of 128 tokens is longer than most shared prefixes; 32 is the least it takes.
         on_gpu = {"gpu_memory_utilization": settings.gpu_memory_share}
+        name, revision = located(folder)
         on_cpu = {"block_size": 32, "kv_cache_memory_bytes": int(settings.cache_gb * 2**30)}
         placement: dict[str, Any] = on_gpu if settings.gpus else on_cpu
         self._llm = LLM(
-            folder,
-            revision=model.revision,
+            name,
+            revision=revision,
             load_format="safetensors",  # no pickled weights, of a Hub name either
             dtype=settings.dtype,
             max_model_len=model.context,
             max_num_seqs=settings.max_sequences,
+            tensor_parallel_size=settings.tensor_parallel,
+            distributed_executor_backend="mp" if settings.tensor_parallel > 1 else None,
             enforce_eager=settings.eager,
             enable_prefix_caching=settings.prefix_caching,
             # A prompt is never split over two steps: the CPU build cannot take back a seeded request's random draw.

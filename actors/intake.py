@@ -62,7 +62,6 @@ class AdaptersAlone:
         """The engine must have been started with `options`."""
         self._engine, self._lora = engine, lora
         self._come: dict[str, Tensor] = {}
-        self._folder: TemporaryDirectory[str] | None = None
 
     @staticmethod
     def options(lora: Lora) -> dict[str, Any]:
@@ -78,15 +77,12 @@ class AdaptersAlone:
         self._come |= dict(weights)
 
     def close(self) -> None:
-        """Write them as PEFT would, for the engine reads adapters from a folder, and put them on."""
-        before, self._folder = self._folder, TemporaryDirectory(prefix="truing-adapter-")
-        folder = Path(self._folder.name)
+        """Write them as PEFT would, for the engine reads adapters from a folder, once, and put them on."""
         modules = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in self._come})
         config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "target_modules": modules}
         described = config | {"r": self._lora.rank, "lora_alpha": self._lora.alpha}
-        (folder / "adapter_config.json").write_text(json.dumps(described), encoding="utf-8")
-        save_file(self._come, folder / "adapter_model.safetensors")
-        self._engine.wear(self._folder.name)
+        with TemporaryDirectory(prefix="truing-adapter-") as folder:
+            (Path(folder) / "adapter_config.json").write_text(json.dumps(described), encoding="utf-8")
+            save_file(self._come, Path(folder) / "adapter_model.safetensors")
+            self._engine.wear(folder)
         self._come = {}
-        if before is not None:
-            before.cleanup()

@@ -42,7 +42,7 @@ class EngineJudge:
 
     def __init__(self, settings: EngineLabeler) -> None:
         model = settings.model
-        self._tokenizer: Tokenizer = load_tokenizer(model.path, model.revision)
+        self._tokenizer: Tokenizer = load_tokenizer(model.path)
         self._engine = Engine(model.path, model, settings.engine)
         self._trie = cache(self._label_trie)
         self._usage = Usage()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from truing.algorithms.logprobs import chunked_logprobs
 from truing.data.batches import IDLE, Batch, collate
-from truing.data.chat import load_tokenizer
+from truing.data.chat import load_tokenizer, located
 from truing.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ HEAD_FILE = "scalar_head.safetensors"
 SCALE_FILE = "scale.json"
 
 
-def load_causal(folder: str, revision: str | None = None) -> "PreTrainedModel":
-    """A causal language model with float32 master weights.
+def load_causal(folder: str) -> "PreTrainedModel":
+    """A causal language model with float32 master weights, by folder or Hub name, `located`.
 
     Raises:
         ConfigError: the folder or Hub name holds no such model.
@@ -34,10 +34,11 @@ def load_causal(folder: str, revision: str | None = None) -> "PreTrainedModel":
     # Seconds to import: not for a driver, which loads no model.
     from transformers import AutoModelForCausalLM
 
+    name, revision = located(folder)
     try:
         # The attention must keep to a mask that is True where it may look: an eager one would add it to the scores.
         model = AutoModelForCausalLM.from_pretrained(
-            folder,
+            name,
             revision=revision,
             dtype=torch.float32,
             attn_implementation="sdpa",
@@ -88,11 +89,30 @@ def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
 
+def _head(model: "PreTrainedModel") -> Tensor:
+    """The matrix of the LM head, `[vocabulary, width]`."""
+    return cast("nn.Linear", model.get_output_embeddings()).weight
+
+
+@torch.no_grad()
+def _check_head(model: "PreTrainedModel") -> None:
+    ids = torch.tensor([[1, 2, 3]], device=_device(model))
+    states = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
+    said = model(input_ids=ids, use_cache=False).logits
+    if not torch.allclose(nn.functional.linear(states, _head(model)), said, rtol=1e-3, atol=1e-3):
+        raise ConfigError(
+            f"model {model.config.name_or_path}: its LM head is more than a matrix (a bias, a scale, or a cap on the logits), which"
+            " is not trained here; use a model without"
+        )
+
+
 class TokenLogprobs(nn.Module):
     """Log-probs and entropies of the response tokens of a batch, in its order."""
 
     def __init__(self, model: "PreTrainedModel", temperature: float) -> None:
+        """Raises ConfigError where the model's logits are not its last states times the matrix of its head."""
         super().__init__()
+        _check_head(model)
         self.model = model
         self.temperature = temperature
 
@@ -100,8 +120,7 @@ class TokenLogprobs(nn.Module):
         """Float32 `[response tokens]` twice, in nats."""
         batch = batch.to(_device(self.model))
         states = picked(_states(backbone(self.model), batch), batch.predictors)
-        head = cast("nn.Linear", self.model.get_output_embeddings()).weight
-        return chunked_logprobs(states, head, batch.targets, self.temperature)
+        return chunked_logprobs(states, _head(self.model), batch.targets, self.temperature)
 
     def idle(self) -> Tensor:
         """A loss of 0 from a pass as any other: for a rank that has nothing to learn from while the others have."""

@@ -32,9 +32,15 @@ def close_layers(model: torch.nn.Module, config: object) -> None:
 
 
 def repack_tied_head(model: torch.nn.Module) -> None:
-    """A tied LM head keeps a packed copy on the CPU, which reloading leaves as it was: tie and pack it again."""
-    head, body = model.get_submodule("lm_head"), model.get_submodule("model")
-    if not model.config.tie_word_embeddings:  # pyright: ignore[reportAttributeAccessIssue]
+    """A tied LM head keeps a packed copy on the CPU, which reloading leaves as it was: tie and pack it again.
+
+    Models that read their logits off the embedding itself have no head.
+    """
+    head = dict(model.named_children()).get("lm_head")
+    if head is None or not model.config.tie_word_embeddings:  # pyright: ignore[reportAttributeAccessIssue]
         return
-    head.weight = body.get_submodule("embed_tokens").weight
+    from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
+
+    embeddings = (one for one in model.modules() if isinstance(one, VocabParallelEmbedding) and one is not head)
+    head.weight = next(embeddings).weight
     head.quant_method.process_weights_after_loading(head)  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]

@@ -62,7 +62,7 @@ class RolloutEngine:
         adapters: Lora | None = None,
     ) -> None:
         """`adapters`: those that the learner pushes, where it pushes nothing else."""
-        self._tokenizer = load_tokenizer(folder, model.revision)
+        self._tokenizer = load_tokenizer(folder)
         self._engine, self._intake = self._started(folder, model, settings, adapters)
         self._sampling = sampling
         self._texts: dict[str, str] = {}

@@ -67,7 +67,7 @@ class Context:
     @cached_property
     def base_folder(self) -> str:
         """The model that the study names."""
-        return model_folder(self.study.model.path)
+        return model_folder(self.study.model.path, self.study.model.revision)
 
     @property
     def start_folder(self) -> str:
@@ -89,7 +89,7 @@ class Context:
     def start_id(self) -> str:
         """Identity of the start policy: its weights', or that of all that supervised fine-tuning makes them from."""
         if self.study.sft is None:
-            return fingerprint(self.base_folder, self.study.model.revision)
+            return fingerprint(self.base_folder)
         return content_id("sft", self.sft_key)
 
     @cached_property
@@ -103,7 +103,7 @@ class Context:
         """Identity of everything that supervised fine-tuning depends on."""
         study = self.study
         assert study.sft is not None
-        base = fingerprint(self.base_folder, study.model.revision)
+        base = fingerprint(self.base_folder)
         return self.key(
             "sft", study.sft.model_dump(mode="json"), base, self.material.key, study.seed, study.model.context
         )

@@ -13,7 +13,7 @@ from typing import Any
 from actors.harness import Answers, Bridge, harness_model
 from jobs.cluster.watching import watched
 from jobs.context import Context
-from jobs.harness_answers import HOME, StoredAnswers, revision
+from jobs.harness_answers import HOME, StoredAnswers
 from jobs.models import fingerprint, model_folder
 from jobs.pipeline import stage
 from jobs.progress import headline, print_table
@@ -200,7 +200,7 @@ def harness(context: Context, asked: Asked, tasks: Sequence[Any], folder: str, a
 
     headline(f"Harness: {', '.join(asked.tasks)} on {asked.policy}")
     model = context.study.model
-    tokenizer = load_tokenizer(folder, revision(context, folder))
+    tokenizer = load_tokenizer(folder)
     if asked.chat and tokenizer.chat_template is None:
         raise ConfigError(f"harness: model {folder} has no chat template; leave --chat out")
     bridge = Bridge(answers, tokenizer, model.context, context.study.seed)
@@ -216,7 +216,7 @@ def harness(context: Context, asked: Asked, tasks: Sequence[Any], folder: str, a
     )
     assert found is not None
     results: dict[str, Any] = dict(found)
-    identity = fingerprint(folder, revision(context, folder))
+    identity = fingerprint(folder)
     done = Harnessed(
         asked, identity, version("lm_eval"), bridge.asked, bridge.cut, bridge.unsaid, tuple(_figures(results))
     )

@@ -17,19 +17,14 @@ HOME = "evaluation/harness"
 """Where everything of it is kept, below the run's folder."""
 
 
-def revision(context: Context, folder: str) -> str | None:
-    """Hub revision of a policy: the study's model has one, no other policy."""
-    return context.study.model.revision if folder == context.base_folder else None
-
-
 class StoredAnswers:
     """Answers of a pool of engines, each stored under the hash of its question: a run that was stopped goes on."""
 
     def __init__(self, context: Context, folder: str, engine: Engine) -> None:
         study = context.study
-        model = study.model.model_copy(update={"path": folder, "revision": revision(context, folder)})
+        model = study.model.model_copy(update={"path": folder})
         self._context, self._make = context, partial(HarnessEngine, folder, model, engine)
-        self._engine, self._key = engine, content_id(fingerprint(folder, model.revision), engine.dtype)
+        self._engine, self._key = engine, content_id(fingerprint(folder), engine.dtype)
 
     def score(self, asked: Sequence[tuple[list[int], list[int]]]) -> list[Continued]:
         """As `Answers`."""

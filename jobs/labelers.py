@@ -71,9 +71,8 @@ def member(settings: SingleLabeler) -> Member:
     """One labeler. Its id holds all that its answers depend on, besides the question. Raises ConfigError as `members`."""
     if isinstance(settings, EngineLabeler):
         model = settings.model
-        identity = content_id(
-            fingerprint(model_folder(model.path), model.revision), model.context, settings.engine.dtype
-        )
+        weights = fingerprint(model_folder(model.path, model.revision))
+        identity = content_id(weights, model.context, settings.engine.dtype)
         return Member(_resolved(settings), identity, model.path)
     if isinstance(settings, EndpointLabeler):
         read = [settings.read, settings.samples] if settings.read == "samples" else [settings.read]
@@ -94,10 +93,11 @@ def online(settings: LabelerSettings, what: str) -> Online:
 
 
 def _resolved(settings: Online) -> Online:
-    """The same with its model's folder in the place of `demo`."""
+    """The same with its model's folder in the place of `demo`, and the revision beside a Hub name."""
     if isinstance(settings, EndpointLabeler):
         return settings
-    model = settings.model.model_copy(update={"path": model_folder(settings.model.path)})
+    named = settings.model
+    model = named.model_copy(update={"path": model_folder(named.path, named.revision)})
     return settings.model_copy(update={"model": model})
 
 

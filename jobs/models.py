@@ -20,15 +20,16 @@ WORDING = (
 """The small files that decide what a model is shown and how it answers, beside its weights."""
 
 
-def model_folder(path: str) -> str:
-    """Local folder or Hub name of a language model; `demo` is the prepared one.
+def model_folder(path: str, revision: str | None = None) -> str:
+    """Local folder or Hub name of a language model, as `load_tokenizer` takes it; `demo` is the prepared one.
 
     Raises:
         ConfigError: a local folder that is not a model, or the demo model is not prepared or damaged.
     """
     if path == "demo":
         return _prepared(demo_model())
-    return _checked(path, "a language model")
+    found = _checked(path, "a language model")
+    return f"{found}@{revision}" if revision and not Path(found).exists() else found
 
 
 def embedder_folder(path: str) -> str:
@@ -76,13 +77,13 @@ def _checked(path: str, what: str) -> str:
     return path
 
 
-def fingerprint(path: str, revision: str | None = None) -> str:
+def fingerprint(path: str) -> str:
     """Identity of a model: for a folder, sizes, headers and edges of its weight files, and the content of `WORDING`: another
-    chat template is another labeler. For a Hub name, name and revision.
+    chat template is another labeler. For a Hub name, the name with its revision.
     """
     folder = Path(path)
     if not folder.is_dir():
-        return content_id(path, revision)
+        return content_id(path)
     parts: list[object] = []
     for file in sorted(folder.glob("*.safetensors")):
         size = file.stat().st_size

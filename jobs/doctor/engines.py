@@ -45,9 +45,9 @@ class Answered:
     seconds: float
 
 
-def probe(folder: str, revision: str | None) -> tuple[list[int], list[int]]:
+def probe(folder: str) -> tuple[list[int], list[int]]:
     """The prompt and response on which the weights are checked after each push, as the trainer reads them."""
-    tokenizer = load_tokenizer(folder, revision)
+    tokenizer = load_tokenizer(folder)
     question, answer = PROBE
     return prompt_tokens(tokenizer, question)[-64:], tokenizer.encode(answer, add_special_tokens=False)[:64]
 
@@ -59,7 +59,7 @@ def ask(one: Tried, folder: str, cluster: Cluster) -> Answered:
         ShortOfResources: there is no room for it.
         ActorDied: it does not start within `cluster.start_deadline`, or dies.
     """
-    prompt, response = probe(folder, one.model.revision)
+    prompt, response = probe(folder)
     needs = engine_needs(one.engine, cluster, one.node)
     begun = time.monotonic()
     group = ActorGroup.stateless(one.key, 1, partial(TriedEngine, folder, one.model, one.engine), needs)
@@ -84,14 +84,14 @@ def wrote(one: Tried, answered: Answered) -> Found:
     return ok(one.key, f"started in {answered.seconds:.0f} s and wrote {answered.tokens} token, as {one.engine.dtype}")
 
 
-def forward(folder: str, model: Model, policy: Policy, cluster: Cluster) -> list[float]:
+def forward(folder: str, policy: Policy, cluster: Cluster) -> list[float]:
     """Log-probs of the probe by a forward pass, as the reference and the learner make it.
 
     Raises:
         ShortOfResources: there is no room for it.
         ActorDied: it does not start, or dies.
     """
-    prompt, response = probe(folder, model.revision)
+    prompt, response = probe(folder)
     make = partial(Reference, folder, policy.reference, policy.learner.precision, 1.0)
     group = ActorGroup.stateless("policy.reference", 1, make, scorer_needs(policy.reference, cluster))
     try:

@@ -122,7 +122,7 @@ class Visit:
         from jobs.memory import Shape
         from jobs.models import model_folder
 
-        return Shape.of(model_folder(self.study.model.path))
+        return Shape.of(model_folder(self.study.model.path, self.study.model.revision))
 
     def tokenizer(self, one: Tried) -> Found:
         """The trainer's tokenizer by itself."""
@@ -130,8 +130,8 @@ class Visit:
         from jobs.models import model_folder
         from truing.data.chat import load_tokenizer
 
-        folder = model_folder(one.model.path)
-        tokenizer = load_tokenizer(folder, one.model.revision)
+        folder = model_folder(one.model.path, one.model.revision)
+        tokenizer = load_tokenizer(folder)
         ours = tokens.golden(tokenizer)
         return tokens.sound(f"{one.key}: tokenizer", tokenizer, ours, tokens.embedding_rows(folder))
 
@@ -213,7 +213,7 @@ class Visit:
         from jobs.doctor import engines
         from jobs.models import model_folder
 
-        answered = engines.ask(one, model_folder(one.model.path), self.study.cluster)
+        answered = engines.ask(one, model_folder(one.model.path, one.model.revision), self.study.cluster)
         self._answered[one.key] = answered
         return engines.wrote(one, answered)
 
@@ -223,7 +223,7 @@ class Visit:
         from jobs.models import model_folder
         from truing.data.chat import load_tokenizer
 
-        ours = tokens.golden(load_tokenizer(model_folder(one.model.path), one.model.revision))
+        ours = tokens.golden(load_tokenizer(model_folder(one.model.path, one.model.revision)))
         return tokens.parity(f"{one.key}: parity", ours, self._answered[one.key].readings)
 
     def logprobs(self, one: Tried) -> Found:
@@ -233,6 +233,6 @@ class Visit:
 
         policy = self.study.policy
         assert policy is not None
-        passed = engines.forward(model_folder(one.model.path), one.model, policy, self.study.cluster)
+        passed = engines.forward(model_folder(one.model.path, one.model.revision), policy, self.study.cluster)
         said = self._answered[one.key].logprobs
         return engines.agreement(f"{one.key}: log-probs", said, passed, policy.probe_tolerance)

@@ -58,7 +58,7 @@ def choice_scores_of(bridge: Bridge, policy: str, data: ChoiceSet, questions: Se
 
 def bridge_to(context: Context, policy: Contestant, engine: Engine) -> Bridge:
     """A policy's model behind the store of answers."""
-    tokenizer = load_tokenizer(policy.folder, policy.revision)
+    tokenizer = load_tokenizer(policy.folder)
     return Bridge(StoredAnswers(context, policy.folder, engine), tokenizer, context.study.model.context)
 
 

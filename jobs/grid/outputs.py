@@ -158,7 +158,7 @@ def _writers(context: Context, grid: Grid, policy: Contestant) -> Pool:
         one = member(policy.settings.endpoint.model_copy(update={"read": "samples", "samples": 1}))
         answer = partial(reply, max_tokens=grid.max_tokens)
         return labeler_pool(one, study.cluster, answer, grid.engine.batch, spent=spent(context.run.path, one.id))
-    model = study.model.model_copy(update={"path": policy.folder, "revision": policy.revision})
+    model = study.model.model_copy(update={"path": policy.folder})
     sampling = Sampling(max_tokens=grid.max_tokens)
     make = partial(RolloutEngine, policy.folder, model, grid.engine, sampling, ())
     return context.engine_pool(grid.engine, make, partial(write, seed=study.seed))

@@ -25,7 +25,6 @@ class Contestant:
     settings: GridPolicy
     id: str
     folder: str
-    revision: str | None = None
     drawn: int = 1
 
 
@@ -64,14 +63,13 @@ def baseline_of(grid: Grid, policies: Sequence[Contestant]) -> Contestant:
 
 def _of(context: Context, settings: GridPolicy) -> list[Contestant]:
     if isinstance(settings, StudyPolicies):
-        own = [Contestant(START, settings, context.start_id, context.start_folder, context.study.model.revision)]
+        own = [Contestant(START, settings, context.start_id, context.start_folder)]
         return own + [
             Contestant(name, settings, fingerprint(folder), folder) for name, folder in trained(context).items()
         ]
     if isinstance(settings, ModelPolicy):
-        folder = model_folder(settings.path)
-        identity = fingerprint(folder, settings.revision)
-        return [Contestant(settings.name, settings, identity, folder, settings.revision)]
+        folder = model_folder(settings.path, settings.revision)
+        return [Contestant(settings.name, settings, fingerprint(folder), folder)]
     if isinstance(settings, EndpointPolicy):
         one = settings.endpoint
         return [Contestant(settings.name, settings, content_id("endpoint", one.url, one.model), "")]
@@ -85,4 +83,4 @@ def _with_draws(one: Contestant, everyone: Sequence[Contestant]) -> Contestant:
     needed = [
         other.settings.n for other in everyone if isinstance(other.settings, BestOf) and other.settings.of == one.name
     ]
-    return Contestant(one.name, one.settings, one.id, one.folder, one.revision, max([1, *needed]))
+    return Contestant(one.name, one.settings, one.id, one.folder, max([1, *needed]))

@@ -198,6 +198,6 @@ def test_a_fingerprint_is_that_of_the_weights(tiny: str, other_tiny: str, tmp_pa
 
 
 def test_a_hub_models_fingerprint_is_its_name_and_revision():
-    assert fingerprint("org/model", "abc") == fingerprint("org/model", "abc")
-    assert fingerprint("org/model", "abc") != fingerprint("org/model", "abd")
-    assert fingerprint("org/model") != fingerprint("org/model", "abc")
+    named = [model_folder("org/model", revision) for revision in (None, "abc", "abd")]
+    assert named == ["org/model", "org/model@abc", "org/model@abd"]
+    assert len({fingerprint(name) for name in named}) == 3

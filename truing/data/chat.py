@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from truing.errors import ConfigError
@@ -88,8 +89,16 @@ def _rendered(tokenizer: Tokenizer, turns: Sequence[Turn]) -> list[int]:
     )
 
 
-def load_tokenizer(path: str, revision: str | None = None) -> Tokenizer:
-    """A Hugging Face tokenizer by folder or Hub name.
+def located(model: str) -> tuple[str, str | None]:
+    """A model as everybody who loads it is told of it, `folder`, `org/name` or `org/name@revision`: the folder or Hub name, and
+    the revision.
+    """
+    name, _, revision = model.rpartition("@")
+    return (name, revision) if name and not Path(model).exists() else (model, None)
+
+
+def load_tokenizer(model: str) -> Tokenizer:
+    """A Hugging Face tokenizer by folder or Hub name, `located`.
 
     Raises:
         ConfigError: the folder or Hub name holds none.
@@ -97,9 +106,12 @@ def load_tokenizer(path: str, revision: str | None = None) -> Tokenizer:
     from transformers import AutoTokenizer
 
     read = cast("Callable[..., Tokenizer]", AutoTokenizer.from_pretrained)  # pyright: ignore[reportUnknownMemberType]
+    name, revision = located(model)
     try:
         # Not given, transformers would ask at the terminal whether to run the code of a model's repository.
-        return read(path, revision=revision, trust_remote_code=False)
+        return read(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ConfigError(f"tokenizer {path}: cannot be loaded ({reason}); give a model folder or a Hub name") from None
+        raise ConfigError(
+            f"tokenizer {model}: cannot be loaded ({reason}); give a model folder or a Hub name"
+        ) from None
