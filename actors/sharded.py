@@ -78,8 +78,8 @@ def load(folder: Path, network: nn.Module, engine: Any, settings: LearnerSetting
         if settings.zero_stage:
             owner.data.copy_(tensors[f"master.{i}"])
         moments = {name.split(".")[2]: tensor for name, tensor in tensors.items() if name.startswith(f"state.{i}.")}
-        # The count of updates stays on the CPU, where AdamW keeps it; the moments go where their parameters are.
-        state[owner] = {name: t if t.dim() == 0 else t.to(owner.device) for name, t in moments.items()}
+        # The count of updates too: a fused AdamW reads it on the device of its parameters.
+        state[owner] = {name: tensor.to(owner.device) for name, tensor in moments.items()}
     if settings.zero_stage == 3:
         _parameters_from_masters(engine)
     else:

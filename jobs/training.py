@@ -59,7 +59,8 @@ def trained(
     if run.finished(stage, key) is None:
         run.claim(stage, key)
         run.finish(stage, key, work(folder))
-        _drop_checkpoints(folder)
+    # Of a stage that was finished before, too: it may have been killed before this.
+    _drop_checkpoints(folder)
     report = run.finished(stage, key)
     assert report is not None
     show(report)

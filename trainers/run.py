@@ -56,7 +56,6 @@ class Run:
         self._first = self._states()
         self._begun: tuple[int, dict[str, Any]] | None = None
         self._again: tuple[int, dict[str, Any]] | None = None
-        self._phase = ""
         self._stopped = self._is_best = False
         self._row: Mapping[str, Any] = {}
         self._timings: dict[str, float] = {}
@@ -87,6 +86,7 @@ class Run:
             self._took("step", begun)
             if self._is_best:
                 self._write(f"best-{step + 1:06d}", {})
+                self._drop_older()
                 self._is_best = False
             self._close_step(step)
             if self._stopped or (step + 1) % self._every == 0 or step + 1 == total:
@@ -99,8 +99,8 @@ class Run:
         checkpoint all the same; from the beginning, they must be started anew. Before a step has begun it may be called again,
         when more was lost.
         """
-        self._again = (self._again or self._begun) if intact and self._phase != UPDATE else None
-        self._begun, self._phase = None, ""
+        self._again = (self._again or self._begun) if intact else None
+        self._begun = None
         if self._again is not None:
             return "step"
         return "checkpoint" if self._folders("checkpoint") else "beginning"
@@ -122,9 +122,9 @@ class Run:
     def time(self, what: str) -> Iterator[None]:
         """Add the seconds of a block to this step's timings."""
         begun = time.perf_counter()
-        self._phase = what
+        if what == UPDATE:
+            self._begun = None  # from here on the weights may be others than when the step began
         yield
-        self._phase = ""
         self._took(what, begun)
 
     def _took(self, what: str, begun: float) -> None:
@@ -151,8 +151,9 @@ class Run:
         return sorted(path for path in self.folder.glob(f"{kind}-*") if path.suffix != ".part")
 
     def _resume(self) -> int:
-        for part in self.folder.glob("*.part"):
-            shutil.rmtree(part)
+        for kind in ("checkpoint", "best"):
+            for part in self.folder.glob(f"{kind}-*.part"):
+                shutil.rmtree(part)
         kept = self._folders("checkpoint")
         done, self._stopped, states = 0, False, self._first
         if self._again is not None:
@@ -166,7 +167,7 @@ class Run:
             self._give(kept[-1].resolve())
         self._again, self._is_best = None, False
         for later in self._folders("best"):
-            if int(later.name.partition("-")[2]) > done:
+            if _number(later) > done:
                 shutil.rmtree(later)
         self._cut_metrics(done)
         return done
@@ -189,10 +190,18 @@ class Run:
 
     def _save(self, done: int) -> None:
         state = {"done": done, "stopped": self._stopped, "state": self._states()}
-        self._write(f"checkpoint-{done:06d}", state, self._kept)
+        self._write(f"checkpoint-{done:06d}", state)
+        self._drop_older()
 
-    def _write(self, name: str, state: dict[str, Any], keep: int = 1) -> None:
-        """A folder under a temporary name, then renamed; only then older ones of its kind go."""
+    def _drop_older(self) -> None:
+        """What nothing goes on from: all but the last checkpoints, the best so far, and the best that the last checkpoint knows."""
+        kept, bests = self._folders("checkpoint"), self._folders("best")
+        known = [best for best in bests if kept and _number(best) <= _number(kept[-1])]
+        for path in {*kept[: -self._kept], *bests} - {*known[-1:], *bests[-1:]}:
+            shutil.rmtree(path)
+
+    def _write(self, name: str, state: dict[str, Any]) -> None:
+        """A folder under a temporary name, then renamed."""
         folder = (self.folder / name).resolve()
         part = folder.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
@@ -203,8 +212,11 @@ class Run:
         (part / "state.json").write_text(json.dumps(state))
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
-        for path in self._folders(name.partition("-")[0])[:-keep]:
-            shutil.rmtree(path)
+
+
+def _number(folder: Path) -> int:
+    """Steps that were done when it was written."""
+    return int(folder.name.partition("-")[2])
 
 
 def _save(member: Any, folder: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.actors.examples import Here
 from tests.trainers.counter import Counter
-from trainers.run import Run, read_metrics
+from trainers.run import UPDATE, Run, read_metrics
 from truing.errors import ConfigError
 
 
@@ -272,6 +272,17 @@ def test_the_old_checkpoint_is_removed_after_the_new_one_has_its_name(
     assert seen == [["checkpoint-000003", "checkpoint-000006"]]
 
 
+@pytest.mark.parametrize(("updated", "where"), [(False, "step"), (True, "beginning")])
+def test_a_step_whose_update_is_made_is_not_done_once_more(tmp_path: Path, updated: bool, where: str) -> None:
+    # There is no checkpoint yet: what the learner has got from its update can be undone at the beginning alone.
+    trainer = Trainer(tmp_path)
+    next(iter(trainer.run.steps(8)))
+    if updated:
+        with trainer.run.time(UPDATE):
+            trainer.learner.update()
+    assert trainer.run.rewind(intact=True) == where
+
+
 # --- the best step, and the last ---------------------------------------------------------------------------------------
 
 
@@ -321,6 +332,23 @@ def test_a_best_beyond_the_checkpoint_is_not_the_best_yet(tmp_path: Path) -> Non
     assert bests(tmp_path) == []
     again.run.take_best()
     assert again.learner.value == value_after(7)
+
+
+def test_the_best_that_the_checkpoint_knows_outlives_a_better_one(tmp_path: Path) -> None:
+    # Killed in step 5; the checkpoint is that after step 2. Done again, step 4 need not be better than step 1 by a hair.
+    Trainer(tmp_path).steps(8, stop_in=5, best=(0, 1, 4))
+    assert bests(tmp_path) == ["best-000002", "best-000005"]
+    again = Trainer(tmp_path)
+    again.steps(8, best=())
+    assert bests(tmp_path) == ["best-000002"]
+    again.run.take_best()
+    assert again.learner.value == value_after(1)
+
+
+def test_a_file_that_a_kill_left_half_written_stays_out_of_the_way(tmp_path: Path) -> None:
+    Trainer(tmp_path).steps(8, stop_in=4)
+    (tmp_path / ".actors.json.part").write_text("[", encoding="utf-8")
+    assert Trainer(tmp_path).steps(8) == [3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("torn", ["best-000002", "checkpoint-000003"])
