@@ -24,7 +24,8 @@ def combined_scores(
     safety_prompts: frozenset[str],
     threshold: float,
 ) -> list[list[float | Failed]]:
-    """The logit of R for each completion: the graph whitens it over the batch. A raw score is the logit of its sigmoid."""
+    """The logit of R for each completion; in the total the graph whitens it over the batch. A raw score is the logit of its
+    sigmoid."""
     asked = [(group[0].prompt, [rollout.text for rollout in group]) for group in groups]
     limit = math.log(threshold / (1 - threshold))
     return [

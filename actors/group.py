@@ -1,60 +1,37 @@
 """The Ray boundary: groups of actors, calls that do not block, results that need not pass through the driver."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
 from ray import ObjectRef
 
-from actors.exporting import place
-from actors.host import ASIDE, Host, Interruptible
 from actors.learner import Seat
-from actors.pending import PATIENCE, Arriving, Pending, failed, fetch, shares, split_sizes
-from actors.placement import MEMORY, ROOM, Together, wait_for_room
-from truing.errors import TruingError
+from actors.pending import (
+    PATIENCE,
+    Arriving,
+    Held,
+    Pending,
+    actor_of,
+    failed,
+    failure,
+    fetch,
+    held,
+    shares,
+    split_sizes,
+)
+from actors.placement import wait_for_room
+from actors.starting import Needs, Started, start_interruptible, start_ranks, start_stateless
 
 A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
+logger = logging.getLogger(__name__)
 
-
-# Made once: Ray keeps every class that is made remote, for the life of the cluster.
-_HOST: Any = ray.remote(Host)
-_INTERRUPTIBLE: Any = ray.remote(concurrency_groups={ASIDE: 1})(Interruptible)  # pyright: ignore[reportCallIssue] - no overload
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What one actor of a role asks of the cluster, and how long it may take."""
-
-    cpus: float
-    gpus: float
-    environment: dict[str, str]
-    start_deadline: float
-    call_deadline: float
-    restarts: int = 0
-    resources: Mapping[str, float] = field(default_factory=dict[str, float])
-    patience: float = ROOM
-    """Seconds in which there must be room."""
-    memory: int = 0
-    """Bytes that are set aside."""
-
-    @property
-    def bundle(self) -> dict[str, float]:
-        """What Ray reserves for one actor, by resource."""
-        wanted = {"CPU": self.cpus, "GPU": self.gpus, MEMORY: self.memory, **self.resources}
-        return {name: amount for name, amount in wanted.items() if amount}
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The processes of a group: their handles, what each answers when it has loaded, where they were put together."""
-
-    hosts: list[Any]
-    loading: "list[ObjectRef[Any]]"
-    together: Together | None = None
+FAILURES = 3
+"""Actors in a row that cannot be started, after which an elastic group starts no more."""
 
 
 class ActorGroup(Generic[A]):
@@ -64,15 +41,16 @@ class ActorGroup(Generic[A]):
         """`start` begins to start so many processes; called again when some are to be replaced."""
         self.role, self._count, self._start, self._needs = role, count, start, needs
         self._started = start(count)
+        self._given_up: set[str] = set()
         self._turn = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
 
     @property
-    def members(self) -> tuple[object, ...]:
-        """Who is in it: others, when somebody was replaced, has joined or has left."""
-        return tuple(self._hosts)
+    def members(self) -> tuple[str, ...]:
+        """Ids of who is in it: others, when somebody was replaced, has joined or has left."""
+        return tuple(actor_of(loading) for loading in self._started.loading)
 
     @property
     def _hosts(self) -> list[Any]:
@@ -81,17 +59,17 @@ class ActorGroup(Generic[A]):
     @classmethod
     def stateless(cls, role: str, count: int, make: Callable[[], A], needs: Needs) -> "ActorGroup[A]":
         """Begin to start actors that Ray may start again after a death; their unfinished calls are repeated."""
-        return cls(role, count, partial(_start_stateless, role, make, needs), needs)
+        return cls(role, count, partial(start_stateless, role, make, needs), needs)
 
     @classmethod
     def elastic(cls, role: str, least: int, most: int, make: Callable[[], A], needs: Needs) -> "Elastic[A]":
         """Begin to start actors that can be spoken to while they are at work, and whose number may change: `least` at first."""
-        return Elastic(role, least, most, partial(_start_interruptible, role, make, needs), needs)
+        return Elastic(role, least, most, partial(start_interruptible, role, make, needs), needs)
 
     @classmethod
     def ranks(cls, role: str, count: int, make: Callable[[Seat], A], needs: Needs) -> "ActorGroup[A]":
         """Begin to start a group that meets in collectives, its ranks near each other. When one dies the group is lost."""
-        return Ranks(role, count, partial(_start_ranks, role, make, needs), needs)
+        return Ranks(role, count, partial(start_ranks, role, make, needs), needs)
 
     def ready(self) -> "ActorGroup[A]":
         """Wait until every actor has loaded.
@@ -105,11 +83,17 @@ class ActorGroup(Generic[A]):
         fetch(loading, f"{self.role}: start", needs.start_deadline)
         return self
 
+    def give_up(self, ids: Collection[str]) -> None:
+        """Count these as lost from now on, where they are members, whatever they answer: they hang."""
+        self._given_up |= set(ids)
+
     def lost(self) -> list[int]:
-        """Which actors are gone or, a moment after the work of their group has failed, still hang in it."""
+        """Which actors are given up or gone or, a moment after the work of their group has failed, still hang in it."""
         asked = [host.answers.remote() for host in self._hosts]
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE)
-        return [i for i, ref in enumerate(asked) if (failed(ref) if ref in ready else not self._needs.restarts)]
+        # An actor that Ray may start again can be silent because it is being started.
+        gone = [failed(ref) if ref in ready else not self._needs.restarts for ref in asked]
+        return [i for i, who in enumerate(self.members) if gone[i] or who in self._given_up]
 
     def renew(self) -> None:
         """Begin to start others in the place of those that are lost."""
@@ -180,10 +164,11 @@ class ActorGroup(Generic[A]):
         ref = self._hosts[0].call.remote(function, *args, **kwargs)
         return fetch([ref], self._what(function), self._needs.call_deadline)[0]
 
-    def together(self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs) -> "ObjectRef[T]":
+    def together(self, function: Callable[Concatenate[A, P], T], *args: P.args, **kwargs: P.kwargs) -> Held[T]:
         """Call every actor, for they may meet in a collective; the first one's value stays in the object store."""
-        refs = [host.call.remote(function, *args, **kwargs) for host in self._hosts]
-        return refs[0]
+        refs = [host.call.options(num_returns=2).remote(held, function, *args, **kwargs) for host in self._hosts]
+        parts = tuple(part for _, part in refs)
+        return Held(refs[0][0], Pending(parts, (), self._what(function), self._needs.call_deadline))
 
     def close(self) -> None:
         """End the processes."""
@@ -202,7 +187,7 @@ class Elastic(ActorGroup[A]):
 
     def __init__(self, role: str, least: int, most: int, start: Callable[[int], Started], needs: Needs) -> None:
         super().__init__(role, least, start, needs)
-        self._most, self._coming = most, Started([], [])
+        self._most, self._coming, self._failures = most, Started([], []), 0
 
     def aside(self, function: Callable[[A], object]) -> None:
         """Call every actor beside what it is doing, and wait."""
@@ -214,13 +199,25 @@ class Elastic(ActorGroup[A]):
         members, coming, still = self._started, self._coming, Started([], [])
         loaded, _ = ray.wait(coming.loading, num_returns=len(coming.loading), timeout=0) if coming.loading else ([], [])
         for host, loading in zip(coming.hosts, coming.loading, strict=True):
-            taker = still if loading not in loaded else None if failed(loading) else members
+            taker = still if loading not in loaded else members if self._has_started(loading) else None
             if taker is not None:
                 taker.hosts.append(host)
                 taker.loading.append(loading)
-        fresh = self._start(max(0, self._most - len(members.hosts) - len(still.hosts)))
+        missing = self._most - len(members.hosts) - len(still.hosts) if self._failures < FAILURES else 0
+        fresh = self._start(max(0, missing))
         self._coming = Started([*still.hosts, *fresh.hosts], [*still.loading, *fresh.loading])
         return len(members.hosts)
+
+    def _has_started(self, loading: "ObjectRef[Any]") -> bool:
+        """Whether what was to join has loaded. If not, it is logged why."""
+        reason = failure(loading, "start")
+        if reason is None:
+            self._failures = 0
+            return True
+        self._failures += 1
+        more = f"; {self._failures} in a row, no more are started" if self._failures >= FAILURES else ""
+        logger.warning("%s: an actor cannot join: %s%s", self.role, reason.partition("; run the same command")[0], more)
+        return False
 
     def renew(self) -> None:
         """Go on without those that are lost; where nobody is left, begin to start as many as at first."""
@@ -252,42 +249,3 @@ class Ranks(ActorGroup[A]):
         """End what is left of the group and begin to start another."""
         self.close()
         self._started = self._start(self._count)
-
-
-def _start_stateless(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:
-    hosts = [_start(role, needs, make) for _ in range(count)]
-    return Started(hosts, [host.address.remote() for host in hosts])
-
-
-def _start_interruptible(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:
-    hosts = [_start(role, needs, None, _INTERRUPTIBLE) for _ in range(count)]
-    return Started(hosts, [host.build.remote(make) for host in hosts])
-
-
-def _start_ranks(role: str, make: Callable[[Seat], object], needs: Needs, count: int) -> Started:
-    together = Together.reserve(role, count, needs.bundle, needs.patience)
-    hosts = [_start(role, needs, None, strategy=together.place(rank)) for rank in range(count)]
-    try:
-        address = fetch([hosts[0].address.remote()], f"{role}: start", needs.start_deadline)[0]
-    except TruingError:
-        together.release()
-        raise
-    seats = [Seat(rank, count, address, int(needs.call_deadline)) for rank in range(count)]
-    loading = [host.build.remote(partial(make, seat)) for host, seat in zip(hosts, seats, strict=True)]
-    return Started(hosts, loading, together)
-
-
-def _start(
-    role: str, needs: Needs, make: Callable[[], object] | None, host: Any = None, strategy: Any = "SPREAD"
-) -> Any:
-    remote = (host or _HOST).options(
-        num_cpus=needs.cpus,
-        num_gpus=needs.gpus,
-        memory=needs.memory or None,
-        resources=dict(needs.resources),
-        scheduling_strategy=strategy,
-        max_restarts=needs.restarts,
-        max_task_retries=needs.restarts,
-        runtime_env={"env_vars": place(role) | needs.environment},
-    )
-    return remote.remote(make)

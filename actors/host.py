@@ -3,13 +3,14 @@
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import ray
+import torch.distributed as dist
 from safetensors import SafetensorError
 
 from actors import logs
 from actors.exporting import count_start, own_place, watch_memory
-from actors.learner import free_address
 from truing.errors import TruingError
 
 ASIDE = "aside"
@@ -24,6 +25,7 @@ class Host:
         count_start()
         watch_memory(own_place())
         self._subject: object = None
+        self._store: object = None
         self._fault: TruingError | None = None
         try:
             self._subject = make() if make else None
@@ -34,10 +36,22 @@ class Host:
     def answers(self) -> None:
         """Say that the process is there and has nothing else to do."""
 
-    def address(self) -> str:
-        """host:port at which a group can meet that has its rank 0 here."""
+    def loaded(self) -> None:
+        """Say that the object is made."""
         self._check()
-        return free_address(ray.util.get_node_ip_address())
+
+    def address(self) -> str:
+        """host:port at which a group can meet that has its rank 0 here.
+
+        The store at which the ranks meet is open from now on: they come when their models have loaded, minutes later, and by
+        then another process might have the port. torch's rank 0 takes the store of its own process.
+        """
+        node = ray.util.get_node_ip_address()
+        store: Any = dist.TCPStore(  # pyright: ignore[reportPrivateImportUsage] - documented there
+            node, 0, is_master=True, wait_for_workers=False, multi_tenant=True
+        )
+        self._store = store
+        return f"{node}:{store.port}"
 
     def build(self, make: Callable[[], object]) -> None:
         """Make the object after the process has started."""

@@ -99,6 +99,8 @@ class Learner:
                 "managed_gradient_accumulation": False,
                 "gradient_clipping": settings.max_grad_norm if settings.zero_stage else 0.0,
                 "zero_allow_untested_optimizer": True,
+                # With `offload` DeepSpeed wants an AdamW of its own, which is compiled for each machine.
+                "zero_force_ds_cpu_optimizer": False,
                 "zero_optimization": sharded.zero_settings(settings),
                 "steps_per_print": 10**9,
             },

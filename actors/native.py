@@ -101,6 +101,10 @@ class SendingPolicy(Policy):
             for names in self.buckets(size)
         ]
 
+    def tells(self) -> bool:
+        """Whether who waits for a bucket is told when the others leave the group. Over NCCL it waits for ever."""
+        return self.learner.device.type == "cpu"
+
     def meeting(self, engines: int, largest: int) -> Meeting:
         """A place on this rank's node, for so many engines and buckets of at most `largest` bytes."""
         seat = self.learner.seat

@@ -53,6 +53,24 @@ class Pending(Generic[T]):
         return [item for shard in fetch(self.shards, self.what, self.deadline) for item in shard]
 
 
+@dataclass(frozen=True, slots=True)
+class Held(Generic[T]):
+    """A value in whose making every actor of a group has a part. It stays in the object store, where the first actor put it."""
+
+    value: "ObjectRef[T]"
+    parts: Pending[None]
+
+    def made(self) -> "ObjectRef[T]":
+        """The value, still where it is, when every actor has done its part. Raises as `Pending.get`."""
+        self.parts.get()
+        return self.value
+
+
+def held(subject: object, function: Callable[..., T], *args: object, **kwargs: object) -> tuple[T, list[None]]:
+    """In an actor: the value, and an empty list beside it, which says to the driver that it is there, or why not."""
+    return function(subject, *args, **kwargs), []
+
+
 class Arriving(Generic[T]):
     """Items that some actors hand out in slices, each as soon as it is done; the last list of an actor is what is left over."""
 
@@ -84,7 +102,8 @@ class Arriving(Generic[T]):
             late = ", ".join(map(str, self._streams))
             raise ActorLost(
                 f"{self._what} handed nothing out within {self._deadline:g} s (actor {late});"
-                " raise cluster.call_deadline or look at its log"
+                " raise cluster.call_deadline or look at its log",
+                [actor_of(stream.completed()) for stream in self._streams.values()],
             )
         actor = next(actor for actor, stream in self._streams.items() if stream is ready[0])
         come = self._come[actor]
@@ -157,7 +176,7 @@ def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[
     """Values of references, or one translated error.
 
     Raises:
-        ActorLost: death or deadline.
+        ActorLost: death, or deadline and whose call missed it.
         ActorDied: an actor could not be started.
         TruingError: whatever such error the actor raised itself.
     """
@@ -175,7 +194,8 @@ def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[
             late = f"{_numbers(refs, waiting)} of {len(refs)}"
             if left <= STALL:
                 raise ActorLost(
-                    f"{what} did not answer within {deadline:g} s (actor {late}); raise cluster.call_deadline or look at its log"
+                    f"{what} did not answer within {deadline:g} s (actor {late}); raise cluster.call_deadline or look at its log",
+                    [actor_of(ref) for ref in waiting],
                 )
             logger.warning("%s: nothing for %.0f s; still waiting for actor %s", what, deadline - left + STALL, late)
     except RayError as error:
@@ -185,11 +205,22 @@ def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[
 
 def failed(ref: "ObjectRef[Any]") -> bool:
     """Whether what has come of a reference is an error."""
+    return failure(ref, "") is not None
+
+
+def failure(ref: "ObjectRef[Any]", what: str) -> str | None:
+    """The error that has come of a reference, translated, in one line; None where a value has come."""
     try:
         ray.get(ref)
-    except RayError:
-        return True
-    return False
+    except RayError as error:
+        cause = _cause([error], what)
+        return str(cause) if isinstance(cause, TruingError) else f"{what}: {_last_line(error)}"
+    return None
+
+
+def actor_of(ref: "ObjectRef[Any]") -> str:
+    """The id of the actor whose call it is that a reference waits for."""
+    return ref.task_id().actor_id().hex()
 
 
 def _numbers(refs: "Sequence[ObjectRef[Any]]", late: "Sequence[ObjectRef[Any]]") -> str:
@@ -224,9 +255,15 @@ def _cause(errors: list[RayError], what: str) -> BaseException:
             kind = ActorDied if _never_started(root) else ActorLost
             return kind(f"{what}: {translated(root)}; run the same command again to go on from what is stored")
     if any(name in str(errors[0]) for name in COLLECTIVES):
-        said = str(errors[0]).strip().splitlines()[-1].strip()[:200]
-        return ActorLost(f"{what}: a rank lost touch with another ({said}); run the same command again to go on")
+        return ActorLost(
+            f"{what}: a rank lost touch with another ({_last_line(errors[0])}); run the same command again to go on"
+        )
     return errors[0]
+
+
+def _last_line(error: RayError) -> str:
+    """What was raised, without the traceback before it."""
+    return str(error).strip().splitlines()[-1].strip()[:200]
 
 
 def _root(error: BaseException) -> BaseException:

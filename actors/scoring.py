@@ -64,15 +64,18 @@ class Part:
     function: Callable[..., list[list[float | Failed]]]
     options: dict[str, object] = field(default_factory=dict)
     whiten: bool = False
-    """Scale its scores to mean 0 and deviation 1 over each batch."""
+    """In the total its scores are scaled to mean 0 and deviation 1 over each batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Raw scores by part, and their weighted sum; None where a part failed."""
+    """Raw scores by part, and two weighted sums of them: what is reported, and what is trained on."""
 
     parts: dict[str, float | Failed]
+    raw: float | None
+    """Of the scores as they are; None where a part failed."""
     total: float | None
+    """Of the scores as the graph scales them: another number only where a part is whitened. None where a part failed."""
 
 
 def whitened_scores(scores: Scores) -> list[list[float | Failed]]:
@@ -82,7 +85,7 @@ def whitened_scores(scores: Scores) -> list[list[float | Failed]]:
 
 
 class RewardGraph:
-    """A weighted sum of parts. Raw parts and the total are kept apart; shaping (KL) happens elsewhere."""
+    """A weighted sum of parts. Raw scores are kept beside the total; shaping (KL) happens elsewhere."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = list(parts)
@@ -93,17 +96,26 @@ class RewardGraph:
 
     def finish(self, pending: Sequence[Pending[list[float | Failed]]]) -> list[list[Reward]]:
         """Wait for the parts and sum them, by prompt and completion."""
-        columns = [
-            whitened_scores(scores.get()) if part.whiten else scores.get()
-            for part, scores in zip(self._parts, pending, strict=True)
+        raw = [scores.get() for scores in pending]
+        scaled = [
+            whitened_scores(scores) if part.whiten else scores for part, scores in zip(self._parts, raw, strict=True)
         ]
-        return [[self._reward(scores) for scores in zip(*prompt, strict=True)] for prompt in zip(*columns, strict=True)]
+        prompts = zip(_by_completion(raw), _by_completion(scaled), strict=True)
+        return [[self._reward(*one) for one in zip(*prompt, strict=True)] for prompt in prompts]
 
-    def _reward(self, scores: Sequence[float | Failed]) -> Reward:
-        parts = {part.name: score for part, score in zip(self._parts, scores, strict=True)}
+    def _reward(self, raw: Sequence[float | Failed], scaled: Sequence[float | Failed]) -> Reward:
+        parts = {part.name: score for part, score in zip(self._parts, raw, strict=True)}
+        return Reward(parts, self._sum(raw), self._sum(scaled))
+
+    def _sum(self, scores: Sequence[float | Failed]) -> float | None:
         known = [
             part.weight * score
             for part, score in zip(self._parts, scores, strict=True)
             if not isinstance(score, Failed)
         ]
-        return Reward(parts, sum(known) if len(known) == len(scores) else None)
+        return sum(known) if len(known) == len(scores) else None
+
+
+def _by_completion(columns: Sequence[Scores]) -> list[list[tuple[float | Failed, ...]]]:
+    """The scores of all parts together, by prompt and completion."""
+    return [list(zip(*prompt, strict=True)) for prompt in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""A labeler as a Ray Serve deployment: the reward graph and the HTTP endpoint ask the same replicas."""
+"""A labeler as an application of Ray Serve: the reward graph and the HTTP endpoint ask the same replicas."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import ray
 from ray import ObjectRef
 
+from actors.applications import app_name, install, make_way, remove, started
 from actors.endpoint import EndpointJudge
 from actors.exporting import place
 from actors.group import Needs
@@ -36,10 +37,10 @@ def _try(settings: EndpointLabeler, spent: Path) -> None:
 def deploy(
     name: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs, queue: int = -1
 ) -> "DeploymentHandle[LabelerReplica]":
-    """Start the replicas and wait for the first ones.
+    """Begin to start a labeler's replicas, as an application of this name; `started` waits for the first ones.
 
     `spent`: folder of what an endpoint has cost the run. `queue`: requests that may wait at one caller before it is
-    refused more; -1 for any number. Raises as `EndpointJudge` and its `check`.
+    refused more; -1 for any number. Raises as `EndpointJudge` and its `check`, and as `install`.
     """
     # Serve takes most of a second to import, and few runs serve anything.
     from ray import serve
@@ -48,9 +49,8 @@ def deploy(
 
     if isinstance(settings, EndpointLabeler):
         tried: ObjectRef[Any] = ray.remote(_try).options(num_cpus=0).remote(settings, spent)
-        fetch([tried], f"{name}: start", needs.start_deadline)
+        fetch([tried], "labeler: start", needs.start_deadline)
     deployment = serve.deployment(LabelerReplica).options(
-        name=name,
         autoscaling_config={
             "min_replicas": replicas.min,
             "max_replicas": replicas.max,
@@ -59,6 +59,8 @@ def deploy(
             "downscale_delay_s": replicas.downscale_seconds,
             "metrics_interval_s": 1,
         },
+        # How often the first replicas may fail before Serve gives the application up.
+        max_constructor_retry_count=(needs.restarts + 1) * replicas.min,
         max_ongoing_requests=max(BATCH, 2 * replicas.ongoing),
         max_queued_requests=queue,
         # A long batch holds no health check up: it runs in a thread of its own.
@@ -67,21 +69,29 @@ def deploy(
             "num_gpus": needs.gpus,
             "resources": dict(needs.resources),
             **({"memory": needs.memory} if needs.memory else {}),
-            "runtime_env": {"env_vars": needs.environment | place(name)},
+            "runtime_env": {"env_vars": needs.environment | place("labeler")},
         },
     )
-    return serve.run(deployment.bind(settings, spent), name=name, route_prefix=None)
+    return install(name, deployment, (settings, spent))
 
 
 class ServedLabelers:
     """Served labelers in the reward graph's eyes: they take shares of the work as a group of actors does."""
 
-    def __init__(self, name: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs) -> None:
-        self._name, self._replicas, self._needs = name, replicas, needs
-        self._handle = deploy(name, settings, spent, replicas, needs)
+    def __init__(self, role: str, settings: Online, spent: Path, replicas: Replicas, needs: Needs) -> None:
+        """Begin to start them. `role`: the part of the reward graph. Raises as `make_way` and `deploy`."""
+        self._role, self._replicas, self._needs = role, replicas, needs
+        self.app = app_name(spent, role)
+        make_way(self.app)
+        try:
+            self._handle = deploy(self.app, settings, spent, replicas, needs)
+        except BaseException:
+            remove(self.app)
+            raise
 
     def ready(self) -> "ServedLabelers":
-        """`deploy` has waited for them."""
+        """Wait for the first ones. Raises as `started`."""
+        started(self.app, self._role, self._needs)
         return self
 
     def scatter(
@@ -98,11 +108,9 @@ class ServedLabelers:
         for i in range(len(sizes)):
             response: Any = self._handle.call.remote(function, *(share[i] for share in split), **common)
             refs.append(response._to_object_ref_sync(_timeout_s=self._needs.call_deadline))
-        return Pending(tuple(refs), sizes, f"{self._name}: served", self._needs.call_deadline)
+        return Pending(tuple(refs), sizes, f"{self._role}: served", self._needs.call_deadline)
 
     def close(self) -> None:
         """End the replicas, and the thread that measures this caller's requests: it would outlive the cluster."""
-        from ray import serve
-
         self._handle.shutdown()
-        serve.delete(self._name)
+        remove(self.app)

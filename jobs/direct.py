@@ -86,9 +86,10 @@ def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Co
 def _tested(group: ActorGroup[PreferenceLearner], data: Compared, seed: int) -> dict[str, Any]:
     if not data.held_out:
         return {}
-    judged = flattened(data.prompts[i] for i in data.held_out)
+    held = [data.prompts[i] for i in data.held_out]
+    judged, prompts = flattened(held), [one.prompt for one in held for _ in one.judged]
     found = reward_model.gaps(group.scatter(PreferenceLearner.ratios, data.held_out).get(), judged)
-    return {"accuracy": reward_model.accuracy(found, [one.p for one in judged], seed)}
+    return {"accuracy": reward_model.accuracy(found, [one.p for one in judged], prompts, seed)}
 
 
 def _show(report: dict[str, Any]) -> None:

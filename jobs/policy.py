@@ -18,7 +18,8 @@ from trainers.roles import Folders, Roles
 from trainers.rollouts import Sampler
 from trainers.run import read_metrics
 from truing.algorithms.kl import AdaptiveKl, FixedKl
-from truing.config.policy import AiScorePart, Kl, RewardModelPart, RewardPart, part_name
+from truing.config.kl import Kl
+from truing.config.policy import AiScorePart, RewardModelPart, RewardPart, part_name
 from truing.config.policy import Policy as PolicySettings
 from truing.data.loaders import load_texts
 from truing.data.stream import PromptStream
@@ -96,7 +97,7 @@ def _usable(context: Context, roles: Roles) -> list[str]:
 def controller(settings: Kl) -> FixedKl:
     """The KL controller that a configuration names."""
     if settings.controller == "adaptive":
-        return AdaptiveKl(settings.coefficient, settings.target)
+        return AdaptiveKl(settings.coefficient, settings.target, settings.objective)
     return FixedKl(settings.coefficient)
 
 

@@ -21,6 +21,7 @@ from truing.config.training import RewardModel
 from truing.data.judged import Comparisons, flattened
 from truing.labeling.figures import length_group
 from truing.records import Row
+from truing.report.contents import CalibrationBin
 
 SCALE_PROMPTS = 48
 """Prompts whose responses, samples of the start policy where there are any, set the reward model's scale."""
@@ -96,13 +97,20 @@ def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict
         for name in sorted({way(row) for _, row in judged})
     }
     report: dict[str, Any] = {"accuracy": {name: _accuracy(some, seed) for name, some in slices.items() if some}}
-    people = [(gap, row["p_chosen"]) for gap, row in judged if row["source"] != "ai"]
-    if people:
-        table = reward_model.calibration([gap for gap, _ in people], [p for _, p in people])
-        report |= {"calibration": table, "ece": reward_model.calibration_error(table)}
-        losses = [p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap) for gap, p in people]
-        report["log_loss"] = float(np.mean(losses))
-    return report
+    people = [(gap, row) for gap, row in judged if row["source"] != "ai"]
+    return report | (_calibrated(people, seed) if people else {})
+
+
+def _calibrated(people: Sequence[tuple[float, Row]], seed: int) -> dict[str, Any]:
+    """How far its confidence is to be believed, on pairs that people have marked."""
+    gaps, labels, prompts = _columns(people)
+    bins = reward_model.calibration(gaps, labels)
+    losses = [p * np.logaddexp(0, -gap) + (1 - p) * np.logaddexp(0, gap) for gap, p in zip(gaps, labels, strict=True)]
+    return {
+        "calibration": [CalibrationBin(one.low, one.high, one.n, one.confidence, one.accuracy) for one in bins],
+        "ece": reward_model.ece(gaps, labels, prompts, seed),
+        "log_loss": reward_model.by_prompt(losses, prompts, seed),
+    }
 
 
 def _by_margin(row: Row) -> str:
@@ -118,7 +126,12 @@ def _longer(row: Row) -> int:
 
 
 def _accuracy(some: Sequence[tuple[float, Row]], seed: int) -> Interval:
-    return reward_model.accuracy([gap for gap, _ in some], [row["p_chosen"] for _, row in some], seed)
+    return reward_model.accuracy(*_columns(some), seed)
+
+
+def _columns(some: Sequence[tuple[float, Row]]) -> tuple[list[float], list[float], list[str]]:
+    """Gaps, labels and prompts."""
+    return [gap for gap, _ in some], [row["p_chosen"] for _, row in some], [row["prompt"] for _, row in some]
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -127,5 +140,9 @@ def _show(report: dict[str, Any]) -> None:
         rows.append((name, figure["n"], figure["value"], f"{figure['low']:.2f} to {figure['high']:.2f}"))
     note = f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
     if "ece" in report:
-        note += f"; on held-out human pairs ECE {report['ece']:.3f}, log loss {report['log_loss']:.3f} (chance 0.693)"
+        ece, loss = (
+            f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+            for found in (report["ece"], report["log_loss"])
+        )
+        note += f"; on {report['ece']['n']} held-out human pairs ECE {ece}, log loss {loss} (chance 0.693)"
     print_table("Reward model on held-out pairs", ("pairs", "n", "accuracy", "95 % interval"), rows, note)

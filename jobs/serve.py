@@ -1,19 +1,23 @@
 """Serve: the study's labeler behind HTTP, with requests checked, waiting bounded and replicas that come and go."""
 
-import logging
 import signal
 import socket
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.config import HTTPOptions
 
-from actors.group import Needs
+from actors.applications import Standing, app_name, begin, install, make_way, remove, standing, started
 from actors.labelers import Online
 from actors.serving import deploy
 from jobs.askings import askings
 from jobs.calibrated import fitted_maps
+from jobs.cluster.connect import address
 from jobs.cluster.watching import watched
 from jobs.context import Context
 from jobs.http import Answering, http_app
@@ -28,7 +32,9 @@ from truing.errors import ConfigError
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 
-ENDPOINT, LABELER = "truing", "truing-labeler"
+ROUTE = "/"
+SLACK = 5.0
+"""Seconds that Serve's proxy waits beyond `serve.timeout`, so that it is the endpoint that answers."""
 
 
 def run_serve(study: Study) -> None:
@@ -36,8 +42,9 @@ def run_serve(study: Study) -> None:
 
     Raises:
         ConfigError: the labeler is no single engine or endpoint, a template is not usable, there is no token where one is
-            asked for, the port is taken, or a calibration is wanted and not fitted yet.
+            asked for, the port is taken, another Ray Serve stands in the way, or a calibration is wanted and not fitted yet.
         LabelerStopped: the endpoint behind the labeler does not answer, or its budget is spent.
+        TruingError: as `started`.
     """
     settings = online(study.labeler, "serve")
     token = sealed_token(study.serve)
@@ -50,19 +57,16 @@ def run_serve(study: Study) -> None:
             f"serve.score_template: {template.name!r} does not ask for a score at once; give one that does, such as score"
         )
     answering = Answering(asking, Asking({"*": template}, Style()), calibration)
-    port = free_port(study.serve)
+    if address(study) is None:
+        # Said before a cluster is started. On one that runs, the port may be that of its Serve.
+        free_port(study.serve)
     with watched(study):
         context.connect()
         account = spent(context.run.path, member(settings).id)
-        needs = labeler_needs(settings, study.cluster)
-        url = start(study.serve.model_copy(update={"port": port}), settings, account, answering, token, needs)
-        console.print(f"  POST {url}/compare    POST {url}/score    GET {url}/health    (Ctrl-C ends it)")
-        console.print(url, soft_wrap=True)
-        _wait()
-        if study.cluster.address is not None:
-            # A local cluster ends with this process, and may have had the same signal.
-            for name in (ENDPOINT, LABELER):
-                serve.delete(name)
+        with endpoint(study, settings, account, answering, token) as url:
+            console.print(f"  POST {url}/compare    POST {url}/score    GET {url}/health    (Ctrl-C ends it)")
+            console.print(url, soft_wrap=True)
+            _wait()
 
 
 def free_port(settings: Serve) -> int:
@@ -84,23 +88,90 @@ def free_port(settings: Serve) -> int:
         ) from None
 
 
-def start(
-    settings: Serve, labeler: Online, spent: Path, answering: Answering, token: SealedToken | None, needs: Needs
-) -> str:
-    """Deploy labeler and endpoint; returns the endpoint's base URL. `spent`: see `deploy`, whose errors it raises."""
+@contextmanager
+def endpoint(
+    study: Study, labeler: Online, spent: Path, answering: Answering, token: SealedToken | None
+) -> Iterator[str]:
+    """The base URL of the endpoint, while the block runs. `spent`: see `deploy`.
+
+    Raises as `listening`, `deploy` and `started`.
+    """
+    names = served, front = app_name(spent, "serve"), app_name(spent, "endpoint")
+    settings, ours = listening(study.serve, names)
+    needs = labeler_needs(labeler, study.cluster)
 
     def app() -> FastAPI:
         """Made in the endpoint's own process."""
-        return http_app(serve.get_app_handle(LABELER).one.remote, settings, answering, token)
+        return http_app(serve.get_app_handle(served).one.remote, settings, answering, token)
 
-    logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": settings.timeout + 5})
-    deploy(LABELER, labeler, spent, settings.replicas, needs, settings.replicas.queue)
-    endpoint = serve.deployment(serve.ingress(app)()).options(
-        name=ENDPOINT, max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0}
-    )
-    serve.run(endpoint.bind(), name=ENDPOINT, route_prefix="/")
-    return f"http://{settings.host}:{settings.port}"
+    try:
+        deploy(served, labeler, spent, settings.replicas, needs, settings.replicas.queue)
+        started(served, "labeler", needs)
+        deployment = serve.deployment(serve.ingress(app)()).options(
+            max_ongoing_requests=10_000, ray_actor_options={"num_cpus": 0}
+        )
+        install(front, deployment, route=ROUTE)
+        started(front, "endpoint", replace(needs, cpus=0, gpus=0, memory=0, resources={}))
+        yield f"http://{settings.host}:{settings.port}"
+    finally:
+        # A local cluster ends with this process, and may have had the same signal.
+        if address(study) is not None:
+            for name in names:
+                remove(name)
+            if ours and (there := standing()) is not None and not there.routes:
+                serve.shutdown()
+
+
+def listening(settings: Serve, names: Sequence[str]) -> tuple[Serve, bool]:
+    """Have Ray Serve listen as the settings say: these with the port that it has, and whether it was started here.
+
+    `names`: of our applications. What a command that is gone has left of them is ended, and with it a Serve that has no
+    others.
+
+    Raises:
+        ConfigError: the port is taken, or a Serve runs already and cannot be shared.
+        ActorDied: Serve does not start.
+    """
+    left = [make_way(name) for name in names]
+    if any(left) and (there := standing()) is not None and not there.routes:
+        serve.shutdown()
+    if standing() is None:
+        settings = settings.model_copy(update={"port": free_port(settings)})
+        if begin({"host": settings.host, "port": settings.port, "request_timeout_s": settings.timeout + SLACK}):
+            return settings, True
+    # Another one's, perhaps of this very moment.
+    there = standing()
+    assert there is not None
+    return settings.model_copy(update={"port": shared(settings, there)}), False
+
+
+def shared(settings: Serve, there: Standing) -> int:
+    """The port of a Serve that runs already. Ray changes none of its HTTP options while it runs, and ignores others.
+
+    Raises:
+        ConfigError: it listens elsewhere, or otherwise, than the settings say, or answers for another application.
+    """
+    http = there.http
+    where = f"Ray Serve runs on this cluster already, at {http.host}:{http.port}"
+    if taken := [name for name, route in there.routes.items() if route == ROUTE]:
+        raise ConfigError(
+            f"serve: {where}, and answers for {taken[0]}; end the command that started that, or `serve shutdown` where it is"
+            " gone"
+        )
+    if (settings.host, settings.port or http.port) != (http.host, http.port):
+        raise ConfigError(
+            f"serve: {where}, and cannot listen on {settings.host}:{settings.port} too; give serve.host={http.host}"
+            f" serve.port={http.port}, or end it (`serve shutdown` on the cluster)"
+        )
+    ours = HTTPOptions(host=http.host, port=http.port).model_dump(exclude={"request_timeout_s"})
+    others = [name for name, value in http.model_dump().items() if name in ours and ours[name] != value]
+    if http.request_timeout_s is not None and http.request_timeout_s < settings.timeout:
+        others.append(f"request_timeout_s={http.request_timeout_s:g}, below serve.timeout")
+    if others:
+        raise ConfigError(
+            f"serve: {where}, with HTTP options of its own ({', '.join(others)}); end it (`serve shutdown` on the cluster)"
+        )
+    return http.port
 
 
 def _wait() -> None:

@@ -7,10 +7,11 @@ everything that the failure depends on. Those that failed for a reason that may 
 """
 
 import time
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from actors.pending import fetch, translated
 from actors.spending import Usage
 from jobs.progress import Progress
 from jobs.requests import Ledger, shards, standing, write_requests
+from jobs.standstill import Watch, wait_to_read
 from jobs.store import Table
 from jobs.worker import Answer, Answerer, Count, Tally, Worker
 from truing import errors
@@ -31,6 +33,8 @@ __all__ = ["Answer", "Pool", "Swept", "sweep", "sweep_requests"]
 
 POLL = 0.25
 """Seconds between two looks at how far a pass has come."""
+ENDING = 10.0
+"""Seconds that the end of a pass is waited for, when it is ended before its time."""
 LIGHT = {"num_cpus": 0.1}
 """What reading or writing one block asks of the cluster: they must find a place beside engines that take every CPU."""
 
@@ -66,7 +70,9 @@ def sweep(
     Raises:
         TruingError: more than a share of the rows failed (with the three commonest reasons), as soon as that is certain;
             or a worker's own.
-        ActorDied: a worker died more often than Ray starts it again, or the actor that counts died.
+        ShortOfResources: the pass found no room.
+        ActorDied: a worker died, or missed a deadline, more often than Ray starts it again; the actor that counts died; or
+            nothing was heard of the pass for longer than a start and an answer may take.
     """
     ledger = write_requests(rows, table, pool.batch)
     sweep_requests(title, table, ledger, pool, max_failed=max_failed, connect=connect)
@@ -126,24 +132,39 @@ def _answered(title: str, table: Table, ledger: Ledger, pool: Pool, progress: Pr
     run = run_name(table.folder)
     tally: Any = ray.remote(Tally).options(num_cpus=0, resources=_beside_driver()).remote(bearable, (run, "tally"))
     known, gauges = ledger.total - ledger.open, PassGauges(run, title, ledger.open)
+    # Its first answer waits for its start.
+    deadline = pool.needs.start_deadline + pool.needs.call_deadline
 
     def look(*, last: bool = False) -> Count:
-        (count,) = fetch([tally.read.remote()], f"{title}: the actor that counts", pool.needs.call_deadline)
+        (count,) = fetch([tally.read.remote()], f"{title}: the actor that counts", deadline)
         failed, usage = count.failed.total(), sum(count.usage.values(), Usage())
         gauges.at(count.answered, failed, usage, time.monotonic(), last=last)
         progress.at(min(known + count.answered + failed, ledger.total))
         return count
 
+    wait_to_read(title, pool.needs)
+    watch, name = Watch(title, pool.needs, {"CPU": LIGHT["num_cpus"]}, time.monotonic()), uuid.uuid4().hex
     with _one_thread() as thread:
-        running = thread.submit(_pipeline, title, table, pool, tally)
-        while not wait([running], timeout=POLL).done:
-            look()
+        running = thread.submit(_pipeline, title, table, pool, tally, name)
+        try:
+            while not wait([running], timeout=POLL).done:
+                watch.at(look(), time.monotonic())
+        except TruingError:
+            _halt(name, running)
+            raise
         count = look(last=True)
         error = running.exception()
     ray.kill(tally)
     if count.fault is None and error is not None:
-        raise _explained(error)
+        raise _explained(error, count)
     return count
+
+
+def _halt(name: str, running: "Future[None]") -> None:
+    from jobs.halting import halt
+
+    halt(name)
+    wait([running], timeout=ENDING)
 
 
 def _beside_driver() -> dict[str, float]:
@@ -168,12 +189,17 @@ def _one_thread() -> Iterator[ThreadPoolExecutor]:
         thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _pipeline(title: str, table: Table, pool: Pool, tally: Any) -> None:
+def _pipeline(title: str, table: Table, pool: Pool, tally: Any, name: str) -> None:
     """Read the requests, leave out what is committed, ask, write, commit: one block for each batch."""
     import ray
     from ray.data.checkpoint import CheckpointConfig
 
+    from jobs.halting import make_haltable
+
     context = ray.data.DataContext.get_current()
+    make_haltable(context, name)
+    # Its own deadline, of half an hour, knows nothing of workers that take the place of others.
+    context.execution_no_progress_timeout_s = -1
     # The newer reader joins small files into one block: a batch would be committed when all of them are answered.
     context.use_datasource_v2 = False
     table.ledger.mkdir(parents=True, exist_ok=True)
@@ -181,6 +207,7 @@ def _pipeline(title: str, table: Table, pool: Pool, tally: Any) -> None:
     context.checkpoint_config = CheckpointConfig(
         id_column="id", checkpoint_path=str(table.ledger.resolve()), delete_checkpoint_on_success=False
     )
+    deadlines = (pool.needs.start_deadline, pool.needs.call_deadline)
     files = [str(path) for path in shards(table)]
     data = ray.data.read_parquet(files, override_num_blocks=len(files), num_cpus=LIGHT["num_cpus"])
     with warnings.catch_warnings():
@@ -188,7 +215,7 @@ def _pipeline(title: str, table: Table, pool: Pool, tally: Any) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         answered = data.map_batches(
             Worker,
-            fn_constructor_args=(pool.make, pool.answer, pool.usage, table, pool.schema, tally),
+            fn_constructor_args=(pool.make, pool.answer, pool.usage, table, pool.schema, tally, *deadlines),
             batch_size=pool.batch,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(min_size=pool.least, max_size=pool.most),
@@ -203,9 +230,12 @@ def _pipeline(title: str, table: Table, pool: Pool, tally: Any) -> None:
     answered.write_parquet(str(table.folder.resolve()), ray_remote_args=LIGHT)
 
 
-def _explained(error: BaseException) -> BaseException:
-    from ray.exceptions import RayError, RayTaskError
+def _explained(error: BaseException, count: Count) -> BaseException:
+    from ray.exceptions import RayActorError, RayError, RayTaskError
 
     if isinstance(error, RayTaskError) or not isinstance(error, RayError):
         return error
-    return ActorDied(f"worker: {translated(error)}; run the same command again to go on from what is stored")
+    said = count.late.get(error.actor_id) if isinstance(error, RayActorError) else None
+    return ActorDied(
+        f"{said or f'worker: {translated(error)}'}; run the same command again to go on from what is stored"
+    )

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from actors import logs
 from actors.exporting import count_start, own_place, watch_memory
+from actors.pending import fetch
 from actors.spending import Usage
 from jobs.store import Table
 from truing.errors import ActorDied, LabelerStopped, TruingError
@@ -22,15 +24,31 @@ from truing.redaction import redacted
 Answer = Row | Failed | Unparsable | NotAsked
 Answerer = Callable[[Any, list[Row]], list[Answer]]
 
+logger = logging.getLogger(__name__)
+
+BROKEN = 8
+"""Rows in a row that may end in an error, each asked alone, before the engine is taken to be broken."""
+LAST_WORD = 10.0
+"""Seconds that a worker takes to say why it ends itself."""
+
 
 @dataclass
 class Count:
-    """A pass as far as it has come. `fault`: the class and the message of the error that ended it."""
+    """A pass as far as it has come. `fault`: the class and the message of the error that ended it.
+
+    `signs`: what has been heard of workers, whatever it was. By the ids of their actors: how often each has `begun`, which have
+    `loaded`, why those ended themselves that have not begun again (`late`). `asked`: batches, or rows alone.
+    """
 
     answered: int = 0
     failed: Counter[str] = field(default_factory=Counter[str])
     usage: dict[str, Usage] = field(default_factory=dict[str, Usage])
     fault: tuple[str, str] | None = None
+    signs: int = 0
+    begun: Counter[str] = field(default_factory=Counter[str])
+    loaded: set[str] = field(default_factory=set[str])
+    asked: int = 0
+    late: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Tally:
@@ -48,10 +66,33 @@ class Tally:
         self._count, self._bearable = Count(), bearable
         self._failed: set[str] = set()
 
+    def begin(self, worker: str) -> None:
+        """A worker, by the id of its actor, begins to load: for the first time, or in the place of one that ended."""
+        self._count.signs += 1
+        self._count.begun[worker] += 1
+        self._count.loaded.discard(worker)
+        self._count.late.pop(worker, None)
+
+    def load(self, worker: str) -> None:
+        """A worker has loaded."""
+        self._count.signs += 1
+        self._count.loaded.add(worker)
+
+    def ask(self) -> None:
+        """A worker asks a batch, or a row alone."""
+        self._count.signs += 1
+        self._count.asked += 1
+
+    def end(self, worker: str, why: str) -> None:
+        """A worker ends itself, for Ray to start another in its place as often as it may."""
+        self._count.signs += 1
+        self._count.late[worker] = why
+
     def add(self, answered: int, failed: Mapping[str, str]) -> bool:
         """A batch is done: how many rows were answered, why others failed, by id. Whether it is worth going on."""
         fresh = {key: reason for key, reason in failed.items() if key not in self._failed}
         self._failed.update(fresh)
+        self._count.signs += 1
         self._count.answered += answered
         self._count.failed.update(fresh.values())
         return len(self._failed) <= self._bearable
@@ -74,7 +115,7 @@ class Worker:
 
     What is answered goes on, to be written by Ray Data; what failed is written beside the table: to the dead letters, or
     where the next pass asks again. A fault with a remedy, or too many failures, end the asking and nothing else: what was
-    answered before is still written.
+    answered before is still written. What misses its deadline ends the process: it cannot be interrupted, only replaced.
     """
 
     def __init__(
@@ -85,24 +126,32 @@ class Worker:
         table: Table,
         schema: Any,
         tally: Any,
+        start_deadline: float,
+        call_deadline: float,
     ) -> None:
+        import ray
+
         # One thread of our own makes the object and runs it: OpenMP counts threads per calling thread, and in the
         # threads that Ray Data calls from an engine would compute on a single core.
         logs.configure()
+        self._tally, self._actor = tally, ray.get_runtime_context().get_actor_id()
+        tally.begin.remote(self._actor)
         count_start()
         watch_memory(own_place())
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._answer, self._usage = answer, usage
-        self._table, self._schema, self._tally = table, schema, tally
+        self._answer, self._usage, self._deadline = answer, usage, call_deadline
+        self._table, self._schema = table, schema
         self._name = uuid.uuid4().hex
+        self._raised = 0
         self._stopped = False
         self._subject: Any = None
         making = self._thread.submit(make)
-        error = making.exception()
+        error = self._error(making, start_deadline, "not loaded", "raise cluster.start_deadline")
         if error is None:
             self._subject = making.result()
         else:
             self._stop(error if isinstance(error, TruingError) else _not_started(error))
+        tally.load.remote(self._actor)
 
     def __call__(self, batch: Any) -> Any:
         """Answer one batch of requests (a pyarrow table of `id` and `row`); a table of the answers, one row each."""
@@ -110,20 +159,60 @@ class Worker:
         done: list[Row] = []
         if not self._stopped:
             try:
-                done = self._answered(rows)
-            except TruingError as fault:
+                self._note(len(rows))
+                answers, fault = self._asked(rows)
+                done = self._settled(rows, answers)
+            except TruingError as raised:
+                fault = raised
+            if fault is not None:
                 self._stop(fault)
         return pa.Table.from_pylist(done, schema=self._schema)
 
-    def _answered(self, rows: list[Row]) -> list[Row]:
-        import ray
+    def _asked(self, rows: list[Row]) -> tuple[list[Answer], TruingError | None]:
+        """The answers in order, and the fault that ended the asking, if one did.
 
-        self._note(len(rows))
-        answers = self._thread.submit(self._answer, self._subject, rows).result()
+        Rows whose batch ends in an error are asked one by one: whom the error is about has failed, the others are answered.
+        """
+        self._tally.ask.remote()
+        asking = self._thread.submit(self._answer, self._subject, rows)
+        remedy = "raise cluster.call_deadline, lower the batch"
+        error = self._error(asking, self._deadline, f"no answer to {len(rows)} rows", remedy)
+        if error is None:
+            self._raised = 0
+            answers: list[Answer] = asking.result()
+            unasked = next((answer for answer in answers if isinstance(answer, NotAsked)), None)
+            return answers, LabelerStopped(unasked.reason) if unasked else None
+        if isinstance(error, TruingError):
+            return [NotAsked(str(error)) for _ in rows], error
+        if not isinstance(error, Exception):
+            raise error
+        logger.error("%d rows cannot be answered", len(rows), exc_info=error)
+        return self._alone(rows) if len(rows) > 1 else self._failed(error)
+
+    def _alone(self, rows: list[Row]) -> tuple[list[Answer], TruingError | None]:
+        answers: list[Answer] = []
+        for row in rows:
+            answer, fault = self._asked([row])
+            answers += answer
+            if fault is not None:
+                return [*answers, *(NotAsked(str(fault)) for _ in rows[len(answers) :])], fault
+        return answers, None
+
+    def _failed(self, error: Exception) -> tuple[list[Answer], TruingError | None]:
+        """What becomes of a row that was asked alone."""
+        self._raised += 1
+        broken = ActorDied(
+            f"worker: {self._raised} rows in a row, each asked alone, ended in an error (the last: {_said(error)}): the engine is"
+            " broken; look at its log, and run the same command again to go on from what is stored"
+        )
+        return [Failed(_said(error), "passing")], broken if self._raised >= BROKEN else None
+
+    def _settled(self, rows: list[Row], answers: list[Answer]) -> list[Row]:
+        """Write down what failed, and tell how far it has come; the rows that were answered."""
         done: list[Row] = []
         dead: list[Row] = []
         passing: list[Row] = []
-        unasked = [answer for answer in answers if isinstance(answer, NotAsked)]
+        unasked = sum(isinstance(answer, NotAsked) for answer in answers)
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, Failed | Unparsable):
                 reason = redacted(answer.reason if isinstance(answer, Failed) else f"unparsable: {answer.raw}")
@@ -133,14 +222,11 @@ class Worker:
                 done.append(answer)
         self._table.dead_letters.append(dead)
         self._table.passing.append(passing)
-        self._note(-len(unasked) - len(passing))
+        self._note(-unasked - len(passing))
         if self._usage is not None:
             self._tally.spent.remote(self._name, self._usage(self._subject))
         failed = {row["id"]: row["reason"] for row in [*dead, *passing]}
-        worth_it: bool = ray.get(self._tally.add.remote(len(done), failed))
-        if unasked:
-            self._stop(LabelerStopped(unasked[0].reason))
-        self._stopped = self._stopped or not worth_it
+        self._stopped = not self._told(self._tally.add.remote(len(done), failed))
         return done
 
     def _note(self, asked: int) -> None:
@@ -149,15 +235,37 @@ class Worker:
         with (self._table.asked / self._name).open("a", encoding="ascii") as log:
             log.write(f"{asked}\n")
 
-    def _stop(self, fault: TruingError) -> None:
+    def _error(self, work: "Future[Any]", deadline: float, late: str, remedy: str) -> BaseException | None:
+        """What the thread's work has raised, if anything. What takes longer than its deadline ends the process."""
+        if not wait([work], timeout=deadline).done:
+            self._end(f"worker: {late} within {deadline:g} s; {remedy}, or look at its log")
+        return work.exception()
+
+    def _end(self, why: str) -> None:
+        """End the process, as if it had died: Ray starts another, and hands it the same batch."""
         import ray
 
+        logger.error(why)
+        try:
+            ray.wait([self._tally.end.remote(self._actor, why)], timeout=LAST_WORD)
+        finally:
+            os._exit(1)
+
+    def _stop(self, fault: TruingError) -> None:
         self._stopped = True
-        ray.get(self._tally.stop.remote(type(fault).__name__, redacted(str(fault))))
+        self._told(self._tally.stop.remote(type(fault).__name__, redacted(str(fault))))
+
+    def _told(self, reference: Any) -> Any:
+        """What the tally answers."""
+        return fetch([reference], "worker: the actor that counts", self._deadline)[0]
 
 
 def _not_started(error: BaseException) -> ActorDied:
     """What an engine says of a model that it cannot load, in one line; the worker's log has the whole of it."""
-    logging.getLogger(__name__).error("the actor cannot be started", exc_info=error)
-    said = redacted(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
-    return ActorDied(f"worker: cannot be started ({said}); give a model that the engine can load")
+    logger.error("the actor cannot be started", exc_info=error)
+    return ActorDied(f"worker: cannot be started ({_said(error)}); give a model that the engine can load")
+
+
+def _said(error: BaseException) -> str:
+    """An error of somebody else's in one line."""
+    return redacted(" ".join(f"{type(error).__name__}: {error}".split()))[:300]

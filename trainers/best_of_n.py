@@ -41,6 +41,9 @@ def frontier(rewards: Mapping[str, Sequence[float]], seed: int) -> list[Frontier
 
 
 def gain(rewards: Mapping[str, Sequence[float]], chosen: Mapping[str, int]) -> tuple[float, float]:
-    """Mean reward of all completions, and of the chosen ones."""
-    every = float(np.mean([reward for known in rewards.values() for reward in known]))
+    """Mean over prompts of the mean reward of their completions, and of the reward of the chosen one.
+
+    A prompt without a reward is in neither.
+    """
+    every = float(np.mean([np.mean(known) for known in rewards.values() if known]))
     return every, float(np.mean([rewards[prompt][at] for prompt, at in chosen.items()]))

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from actors.forward import Floats
-from actors.policy import Policy, Seen
-from trainers.roles import Roles, numbers
+from actors.policy import Policy, Seen, UpdateStats
+from trainers.progress import update_figures
+from trainers.roles import Roles
 from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import group_relative
@@ -54,19 +55,18 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         # 4. Update: clipped epochs over minibatches.
         beta = kl.beta
         options = {"clip": algorithm.clip, "beta": beta, "estimator": settings.kl.estimator}
+        stats: list[UpdateStats] = []
         with run.time("update"):
             for epoch in range(algorithm.epochs):
-                order, parts = dealt(advantages, algorithm.minibatches, epoch)
+                order, parts = dealt(advantages, algorithm.minibatches, seed=sampler.seed, step=step, epoch=epoch)
                 columns = (scored.samples, scored.old, scored.reference, advantages, order)
-                stats = roles.policy.scatter(
+                stats += roles.policy.scatter(
                     Policy.update, *columns, minibatches=parts, loss=partial(loss, entropy=settings.entropy, **options),
                     importance_cap=settings.importance_cap,
                     pretraining=pretraining(drawn, settings),
-                ).get()[0]  # fmt: skip
+                ).get()  # fmt: skip
 
         # 5. Report.
-        figures = scored.figures()
+        figures = scored.figures() | update_figures(stats)
         kl.observe(figures["kl"], drawn.prompts * k)
-        run.report(
-            version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures, **numbers(stats)
-        )
+        run.report(version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures)

@@ -66,8 +66,10 @@ class Losses:
     """Groups whose successors have begun to start."""
 
     def add(self, loss: ActorLost) -> None:
-        """Note a loss."""
+        """Note a loss; who hangs is as good as gone."""
         self.causes.append((str(loss), time.time()))
+        for group in (*self.run.groups.values(), *self.others):
+            group.give_up(loss.late)
 
     def mend(self) -> list[tuple[str, str]]:
         """Replace the groups that have lost an actor; each cause, and from where the run goes on.

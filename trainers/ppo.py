@@ -8,15 +8,17 @@ from torch import Tensor
 
 from actors.critic import Critic
 from actors.forward import Floats, tensor
-from actors.policy import Policy, Seen
-from trainers.roles import Roles, numbers
+from actors.policy import Policy, Seen, UpdateStats
+from trainers.progress import update_figures
+from trainers.roles import Roles
 from trainers.rollouts import Sampler, dealt, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import generalised_advantage, whitened
 from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
 from truing.algorithms.losses import clipped_surrogate, entropy_bonus
-from truing.config.policy import Kl, Ppo
+from truing.config.kl import Kl
 from truing.config.policy import Policy as Settings
+from truing.config.policy import Ppo
 
 
 def credit(
@@ -70,24 +72,25 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
         targets = [[c and c[1] for c in group] for group in credited]
 
         # 4. Update: clipped epochs over minibatches, policy and critic side by side.
+        stats: list[UpdateStats] = []
+        value_losses: list[float] = []
         with run.time("update"):
             for epoch in range(algorithm.epochs):
-                order, parts = dealt(advantages, algorithm.minibatches, epoch)
+                order, parts = dealt(advantages, algorithm.minibatches, seed=sampler.seed, step=step, epoch=epoch)
                 fitting = roles.critic.scatter(
                     Critic.update, scored.samples, scored.values, targets, order,
                     minibatches=parts, clip=algorithm.value_clip,
                 )  # fmt: skip
                 columns = (scored.samples, scored.old, scored.reference, advantages, order)
-                stats = roles.policy.scatter(
+                stats += roles.policy.scatter(
                     Policy.update, *columns, minibatches=parts, importance_cap=settings.importance_cap,
                     pretraining=pretraining(drawn, settings),
                     loss=partial(loss, clip=algorithm.clip, entropy=settings.entropy),
-                ).get()[0]  # fmt: skip
-                value_loss = fitting.get()
+                ).get()  # fmt: skip
+                value_losses += fitting.get()
 
         # 5. Report.
-        figures = scored.figures() | {"value_loss": sum(value_loss) / len(value_loss)}
+        value_loss = sum(value_losses) / len(value_losses)
+        figures = scored.figures() | update_figures(stats) | {"value_loss": value_loss}
         kl.observe(figures["kl"], drawn.prompts * algorithm.completions)
-        run.report(
-            version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures, **numbers(stats)
-        )
+        run.report(version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures)

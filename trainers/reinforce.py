@@ -7,14 +7,16 @@ from torch import Tensor
 from actors.critic import Critic
 from actors.forward import Floats, tensor
 from actors.policy import Policy, Seen
-from trainers.roles import Roles, numbers
+from trainers.progress import update_figures
+from trainers.roles import Roles
 from trainers.rollouts import Sampler, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import rewards_to_go
 from truing.algorithms.kl import ESTIMATORS, FixedKl, token_rewards
 from truing.algorithms.losses import entropy_bonus, policy_gradient
-from truing.config.policy import Kl, Reinforce
+from truing.config.kl import Kl
 from truing.config.policy import Policy as Settings
+from truing.config.policy import Reinforce
 
 
 def credit(
@@ -71,12 +73,10 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
                 Policy.update, *columns, minibatches=1, loss=partial(loss, entropy=settings.entropy),
                 importance_cap=settings.importance_cap,
                     pretraining=pretraining(drawn, settings),
-            ).get()[0]  # fmt: skip
+            ).get()  # fmt: skip
             value_loss = fitting.get()[0]
 
         # 5. Report.
-        figures = scored.figures() | {"value_loss": value_loss}
+        figures = scored.figures() | update_figures(stats) | {"value_loss": value_loss}
         kl.observe(figures["kl"], drawn.prompts * algorithm.completions)
-        run.report(
-            version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures, **numbers(stats)
-        )
+        run.report(version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures)

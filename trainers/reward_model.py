@@ -8,31 +8,25 @@ The gradient of one batch is in `truing.algorithms.losses.preference`; this page
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
 
 from actors.group import ActorGroup
 from actors.reward_model import RewardLearner
 from trainers.looks import Looks
 from trainers.run import Run
+from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
 from truing.algorithms.losses import preference
-from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.algorithms.statistics import Interval, bootstrap, bootstrap_mean
 from truing.config.training import Preferences
 from truing.data.judged import Comparisons, Judged, flattened
+from truing.errors import TruingError
 from truing.records import derived_seed
 
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Held-out pairs whose preferred response has P in [low, high): how often people or the labeler prefer it too."""
-
-    low: float
-    high: float
-    n: int
-    predicted: float
-    observed: float
+EDGES = equal_width(5, low=0.5)
+"""Edges of the calibration bins, over the probability of the response with the higher reward."""
 
 
 def batches(count: int, batch: int, epochs: int, seed: int) -> list[list[int]]:
@@ -90,36 +84,47 @@ def held_out_loss(found: Sequence[float], judged: Sequence[Judged]) -> float:
 
 
 def hits(found: Sequence[float], labels: Sequence[float]) -> list[float]:
-    """1 where the sign of the gap and the label agree, 0 where not; a gap of 0, and a label of ½, count one half."""
+    """1 where the sign of the gap and the label agree, 0 where not; a gap of 0, and a label of ½, count one half.
+
+    Raises:
+        TruingError: a gap is no finite number.
+    """
+    if lost := sum(not math.isfinite(gap) for gap in found):
+        raise TruingError(
+            f"the model gave no number for {lost} of {len(found)} held-out comparisons: its training has diverged;"
+            " train it anew with a lower learning rate"
+        )
     return [
         0.5 if gap == 0 or label == 0.5 else float((gap > 0) == (label > 0.5))
         for gap, label in zip(found, labels, strict=True)
     ]
 
 
-def accuracy(found: Sequence[float], labels: Sequence[float], seed: int) -> Interval:
-    """Share of comparisons on which gap and label agree."""
-    return bootstrap_mean(hits(found, labels), seed=seed)
+def accuracy(found: Sequence[float], labels: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
+    """Share of comparisons on which gap and label agree, as `by_prompt` has it. Raises TruingError as `hits` does."""
+    return by_prompt(hits(found, labels), prompts, seed)
 
 
-def calibration(gaps: Sequence[float], labels: Sequence[float], bins: int = 5) -> list[Bin]:
+def by_prompt(values: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
+    """Mean over comparisons, n their number; its interval draws prompts, since comparisons of one are not independent."""
+    return replace(bootstrap_mean(values, seed=seed, groups=prompts), n=len(values))
+
+
+def calibration(found: Sequence[float], labels: Sequence[float]) -> tuple[Bin, ...]:
     """Confidence in the response with the higher reward, σ(|gap|), against how often that is the better one.
 
     Over [0.5, 1]: a pair and its swap are the same entry. (Over [0, 1] both would be in it, and cancel in the middle bin.)
     """
-    predicted = [1 / (1 + math.exp(-abs(gap))) for gap in gaps]
-    observed = [0.5 if gap == 0 else p if gap > 0 else 1 - p for gap, p in zip(gaps, labels, strict=True)]
-    place = [min(int((p - 0.5) * 2 * bins), bins - 1) for p in predicted]
-    table: list[Bin] = []
-    for i in range(bins):
-        inside = [j for j, at in enumerate(place) if at == i]
-        if inside:
-            means = (float(np.mean([column[j] for j in inside])) for column in (predicted, observed))
-            table.append(Bin(0.5 + i / bins / 2, 0.5 + (i + 1) / bins / 2, len(inside), *means))
-    return table
+    return reliability(*_confidences(found, labels), EDGES)
 
 
-def calibration_error(table: Sequence[Bin]) -> float:
-    """Expected calibration error: mean |predicted - observed|, weighted by the pairs of each bin."""
-    total = sum(row.n for row in table)
-    return sum(row.n * abs(row.predicted - row.observed) for row in table) / total
+def ece(found: Sequence[float], labels: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
+    """Expected calibration error over the bins of `calibration`; n and interval as `by_prompt` has them."""
+    error = partial(calibration_error, edges=EDGES)
+    interval = bootstrap(error, *_confidences(found, labels), seed=seed, groups=prompts)
+    return replace(interval, n=len(found))
+
+
+def _confidences(found: Sequence[float], labels: Sequence[float]) -> tuple[list[float], list[float]]:
+    predicted = [1 / (1 + math.exp(-abs(gap))) for gap in found]
+    return predicted, [0.5 if gap == 0 else p if gap > 0 else 1 - p for gap, p in zip(found, labels, strict=True)]

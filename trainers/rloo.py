@@ -8,14 +8,16 @@ from torch import Tensor
 
 from actors.forward import Floats, tensor
 from actors.policy import Policy, Seen
-from trainers.roles import Roles, numbers
+from trainers.progress import update_figures
+from trainers.roles import Roles
 from trainers.rollouts import Sampler, pretraining, score
 from trainers.run import Run
 from truing.algorithms.advantages import leave_one_out
 from truing.algorithms.kl import ESTIMATORS, PENALISED, FixedKl
 from truing.algorithms.losses import entropy_bonus, policy_gradient
-from truing.config.policy import Kl, Rloo
+from truing.config.kl import Kl
 from truing.config.policy import Policy as Settings
+from truing.config.policy import Rloo
 
 
 def credit(
@@ -62,11 +64,9 @@ def train(run: Run, roles: Roles, sampler: Sampler, kl: FixedKl, settings: Setti
                 Policy.update, *columns, minibatches=1, loss=partial(loss, entropy=settings.entropy),
                 importance_cap=settings.importance_cap,
                     pretraining=pretraining(drawn, settings),
-            ).get()[0]  # fmt: skip
+            ).get()  # fmt: skip
 
         # 5. Report.
-        figures = scored.figures()
+        figures = scored.figures() | update_figures(stats)
         kl.observe(figures["kl"], drawn.prompts * k)
-        run.report(
-            version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures, **numbers(stats)
-        )
+        run.report(version=step, checksum=drawn.checksum, probe_gap=drawn.probe_gap, beta=beta, **figures)

@@ -138,26 +138,31 @@ class Roles:
         engine = partial(engine_end, start, model, settings.engine, settings.sampling, list(prompts), pushed)
         needs, count = engine_needs(settings.engine, cluster, "rollout"), settings.engine.count
         most = max(count, settings.engine.max_count or count)
-        self.engines = ActorGroup.elastic("rollout", count, most, engine, needs)
-        self.groups.append(self.engines)
-        self.references: ActorGroup[Reference] = self._started(
-            "reference",
-            settings.reference.count,
-            partial(Reference, start, settings.reference, self._precision, temperature),
-            scorer_needs(settings.reference, cluster),
-        )
-        self.graph = RewardGraph([self._part(part) for part in settings.rewards])
-        self.policy: ActorGroup[Policy] = self._ranks(
-            "policy", partial(learner_end, start, settings.learner, temperature), settings.learner
-        )
-        self.critic: ActorGroup[Critic] | None = None
-        if isinstance(settings.algorithm, Ppo | Reinforce):
-            critic = settings.algorithm.critic
-            self.critic = self._ranks("critic", partial(Critic, start, critic), critic)
-        self.probe = self._probe()
-        # All of them load at the same time.
-        for group in self.groups:
-            group.ready()
+        try:
+            self.engines = ActorGroup.elastic("rollout", count, most, engine, needs)
+            self.groups.append(self.engines)
+            self.references: ActorGroup[Reference] = self._started(
+                "reference",
+                settings.reference.count,
+                partial(Reference, start, settings.reference, self._precision, temperature),
+                scorer_needs(settings.reference, cluster),
+            )
+            self.graph = RewardGraph([self._part(part) for part in settings.rewards])
+            self.policy: ActorGroup[Policy] = self._ranks(
+                "policy", partial(learner_end, start, settings.learner, temperature), settings.learner
+            )
+            self.critic: ActorGroup[Critic] | None = None
+            if isinstance(settings.algorithm, Ppo | Reinforce):
+                critic = settings.algorithm.critic
+                self.critic = self._ranks("critic", partial(Critic, start, critic), critic)
+            self.probe = self._probe()
+            # All of them load at the same time.
+            for group in self.groups:
+                group.ready()
+        except BaseException:
+            # What runs outlives this process: Ray Serve's replicas belong to the cluster.
+            self.close()
+            raise
 
     def _started(self, role: str, count: int, make: Any, needs: Needs) -> ActorGroup[Any]:
         group = ActorGroup.stateless(role, count, make, needs)
@@ -195,14 +200,14 @@ class Roles:
         """Actors of a fixed number, or served replicas."""
         needs = labeler_needs(labeler, self._cluster)
         if part.serve is not None:
-            served = ServedLabelers(f"truing-{part_name(part)}".replace(" ", "-"), labeler, spent, part.serve, needs)
+            served = ServedLabelers(part_name(part), labeler, spent, part.serve, needs)
             self.groups.append(served)
             return served
         count = labeler.engine.count if isinstance(labeler, EngineLabeler) else 1
         return self._started("labeler", count, partial(open_labeler, labeler, spent), needs)
 
     def _probe(self) -> Probe:
-        tokenizer = load_tokenizer(self._folders.start, self._model.revision)
+        tokenizer = load_tokenizer(self._folders.start)
         question, answer = PROBE
         return Probe(prompt_tokens(tokenizer, question)[-64:], tokenizer.encode(answer, add_special_tokens=False)[:64])
 

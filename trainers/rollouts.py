@@ -3,9 +3,10 @@
 The steps that all algorithms share; what an algorithm makes of them is on its own page.
 """
 
+import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import count, islice
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 from actors.critic import Critic
@@ -23,7 +24,7 @@ from trainers.sync import push_weights
 from truing.algorithms.statistics import standardised
 from truing.config.policy import Policy as Settings
 from truing.data.stream import PromptStream, numbered
-from truing.records import Rollout
+from truing.records import Rollout, derived_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Sampler:
     def __init__(
         self, roles: Roles, prompts: PromptStream, settings: Settings, seed: int, texts: Sequence[str] = ()
     ) -> None:
+        self.seed = seed
         self._roles, self._prompts, self._settings = roles, prompts, settings
         self._texts, self._text_ids = (
             texts,
@@ -62,6 +64,7 @@ class Sampler:
         self._plan = Plan(settings.algorithm.completions, seed, slice_size, written.spare, written.staleness)
         self._next: Arriving[Group] | None = None
         self._latest: Arriving[Group] | None = None
+        self._whole = False  # what is ahead was written before this process began
         self._left: list[Group] = []
 
     def draw(self, run: Run, step: int) -> Drawn:
@@ -71,14 +74,14 @@ class Sampler:
         if self._next is None:
             checksum, gap = self._push(run, step)
             arriving = self._begin(step)
-        elif written.swap == "token":
+        elif written.swap == "token" and not self._whole:
             arriving, checksum, gap = self._swap(run, step, self._next)
         else:
             arriving = self._next
             with run.time("sample"):
                 arriving.all()
             checksum, gap = self._push(run, step)
-        self._latest, self._next = arriving, None
+        self._latest, self._next, self._whole = arriving, None, False
         if written.ahead and step + 1 < settings.steps:
             self._next = self._begin(step + 1)
         return Drawn(arriving, settings.prompts, step, checksum, gap, self._take_texts())
@@ -132,7 +135,9 @@ class Sampler:
         """What a checkpoint keeps: the places in the streams, what was left over, and the batch that is ahead, as written."""
         self._collect()
         texts = None if self._text_ids is None else self._text_ids.state()
-        ahead = None if self._next is None else _plain(self._next.everything().get())
+        following = self._next
+        parts = {} if following is None else {"batch": following.all(), "left": following.left()}
+        ahead = {name: _plain(part.get()) for name, part in parts.items()}
         return {"prompts": self._prompts.state(), "texts": texts, "left": _plain(self._left), "ahead": ahead}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -141,8 +146,12 @@ class Sampler:
         if self._text_ids is not None:
             self._text_ids.restore(state["texts"])
         self._left, self._next, self._latest = _groups(state["left"]), None, None
-        if state["ahead"] is not None:
-            self._next = self._roles.engines.stream(_given, _groups(state["ahead"]), self._plan, sizes=self._plan.sizes)
+        self._whole = bool(state["ahead"])
+        if self._whole:
+            # The batch as it was cut, whoever hands it out: there may be more engines now, or fewer.
+            self._left += _groups(state["ahead"]["left"])
+            cut = replace(self._plan, spare=0)
+            self._next = self._roles.engines.stream(_given, _groups(state["ahead"]["batch"]), cut, sizes=cut.sizes)
 
 
 def _plain(groups: Sequence[Group]) -> list[list[dict[str, Any]]]:
@@ -191,15 +200,21 @@ def pretraining(drawn: Drawn, settings: Settings) -> Pretraining | None:
     return None if mix is None else Pretraining(drawn.texts, mix.length, mix.weight)
 
 
-def dealt(credited: Sequence[Sequence[object | None]], minibatches: int, epoch: int) -> tuple[list[int], int]:
+def dealt(
+    credited: Sequence[Sequence[object | None]], minibatches: int, *, seed: int, step: int, epoch: int
+) -> tuple[list[int], int]:
     """The minibatch of each prompt, and how many minibatches there are; each epoch deals the prompts out anew.
 
-    Prompts of which nothing is trained on are not counted: an update must have something to learn from. Where fewer than
-    `minibatches` are left there are fewer updates.
+    As many neighbours as there are minibatches go to one each, in an order drawn from the run's seed, the step and the epoch:
+    each rank, which holds neighbours, then has as much to do in one minibatch as in another. Prompts of which nothing is
+    trained on are not counted: an update must have something to learn from. Where fewer than `minibatches` are left there are
+    fewer updates.
     """
     used = [any(one is not None for one in group) for group in credited]
-    parts, places = max(1, min(minibatches, sum(used))), count(epoch)
-    return [next(places) % parts if one else 0 for one in used], parts
+    parts = max(1, min(minibatches, sum(used)))
+    draw = random.Random(derived_seed(seed, "minibatches", step, epoch))
+    turns = (part for _ in used for part in draw.sample(range(parts), parts))
+    return [next(turns) if one else 0 for one in used], parts
 
 
 def score(run: Run, roles: Roles, drawn: Drawn, settings: Settings) -> Scored:

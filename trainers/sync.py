@@ -1,5 +1,6 @@
 """The policy's weights to the rollout engines, by version, with proof that they arrived and are in use."""
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -38,33 +39,38 @@ class ObjectStore:
         coming = policy.together(Policy.weights, names[0])
         for following in [*names[1:], None]:
             here, coming = coming, coming if following is None else policy.together(Policy.weights, following)
-            yield engines.broadcast(RolloutEngine.take_bucket, here)[0]  # pyright: ignore[reportArgumentType] - arrives as its value
+            # Every rank is heard before the engines are asked: what has befallen one of them is no fault of theirs.
+            bucket: Any = here.made()
+            yield engines.broadcast(RolloutEngine.take_bucket, bucket)[0]
 
 
 class Native:
     """Through vLLM's weight-transfer API: rank 0 of the learner broadcasts a bucket, and the engines receive it.
 
     They stay together from push to push. Who has joined, was replaced or has left makes them meet anew, and so does a push that
-    did not come to its end.
+    did not come to its end. Over NCCL nothing frees an engine that waits in such a push: all of them are given up.
     """
 
     def __init__(self) -> None:
-        self._met: tuple[object, ...] = ()
+        self._met: tuple[str, ...] = ()
+        self._told = True
 
     def carry(self, policy: ActorGroup[Any], engines: ActorGroup[Any], size: float) -> Iterator[int]:
         """As `Push`."""
         buckets = policy.first(SendingPolicy.described, size)
         members = (*policy.members, *engines.members)
         before, self._met = self._met, ()
-        if members != before:
-            self._meet(policy, engines, max(bucket.bytes for bucket in buckets))
         try:
+            if members != before:
+                self._meet(policy, engines, max(bucket.bytes for bucket in buckets))
             yield from self._one_by_one(policy, engines, buckets)
             self._met = members
         finally:
-            if not self._met:
+            if not self._met and self._told:
                 # The learner may be sending the next bucket already, which nobody will take: it is told so.
                 engines.begin(ReceivingEngine.leave)
+            elif not self._met:
+                engines.give_up(engines.members)
 
     @staticmethod
     def _one_by_one(policy: ActorGroup[Any], engines: ActorGroup[Any], buckets: Sequence[Described]) -> Iterator[int]:
@@ -79,7 +85,7 @@ class Native:
             yield left
 
     def _meet(self, policy: ActorGroup[Any], engines: ActorGroup[Any], largest: int) -> None:
-        count = len(engines)
+        count, self._told = len(engines), policy.first(SendingPolicy.tells)
         meeting = policy.first(SendingPolicy.meeting, count, largest)
         coming = policy.begin(SendingPolicy.meet, meeting)
         places = list(range(1, count + 1))
@@ -108,10 +114,20 @@ def push_weights(
         checksum = zlib.crc32(one.to_bytes(4, "big"), checksum)
     engines.broadcast(RolloutEngine.close_weights, version)
     expected = np.array(policy.broadcast(Policy.probe, probe)[0])
-    gaps = [float(np.abs(np.array(found) - expected).mean()) for found in engines.broadcast(RolloutEngine.probe, probe)]
-    if max(gaps) > tolerance:
+    gaps = [np.abs(np.array(found) - expected).mean() for found in engines.broadcast(RolloutEngine.probe, probe)]
+    # Unlike Python's, numpy's maximum of what has a NaN in it is NaN, wherever that stands.
+    gap = float(np.max(gaps))
+    if math.isnan(gap):
+        right = np.isfinite(expected).all()
+        whose, remedy = (
+            ("engine", "it runs on other weights") if right else ("learner", "lower learning_rate, or look at the data")
+        )
         raise ActorDied(
-            f"rollout: after weights of version {version} the engine's log-probs of the probe are {max(gaps):.3f} nats from the"
+            f"rollout: after weights of version {version} the {whose}'s log-probs of the probe are not a number: {remedy}"
+        )
+    if gap > tolerance:
+        raise ActorDied(
+            f"rollout: after weights of version {version} the engine's log-probs of the probe are {gap:.3f} nats from the"
             f" learner's (policy.probe_tolerance is {tolerance}): the engine runs on other weights"
         )
-    return checksum, max(gaps)
+    return checksum, gap

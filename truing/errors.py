@@ -1,5 +1,7 @@
 """Errors that reach a user: one line that says what is wrong, where, and what to do."""
 
+from collections.abc import Collection
+
 
 class TruingError(Exception):
     """A fault with one clear line for the user. The command line prints the line and exits with `exit_code`."""
@@ -26,7 +28,14 @@ class ActorDied(TruingError):  # noqa: N818 - named after what happened
 
 
 class ActorLost(ActorDied):
-    """A process or its node is gone, or does not answer: the same work may succeed in another process."""
+    """A process or its node is gone, or does not answer: the same work may succeed in another process.
+
+    `late`: ids of the actors that had not answered when the deadline passed.
+    """
+
+    def __init__(self, message: str, late: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.late = tuple(late)
 
 
 class GateClosed(TruingError):  # noqa: N818 - named after what happened

@@ -82,8 +82,15 @@ def _policy(study: Study, policy: Policy) -> Found:
         if isinstance(part, RewardModelPart | CombinedPart):
             found.append((f"policy.rewards.{i}.scorer", part.scorer, "scorer"))
         if isinstance(part, AiScorePart):
-            found += _labelers(f"policy.rewards.{i}.labeler", part.labeler or study.labeler)
+            found += _labelers(f"policy.rewards.{i}.labeler", _started(part, part.labeler or study.labeler))
     return found
+
+
+def _started(part: AiScorePart, labeler: Labeler) -> Labeler:
+    """The labeler of a part with so many engines as are started at first: served, the fewest replicas."""
+    if part.serve is None or not isinstance(labeler, EngineLabeler):
+        return labeler
+    return labeler.model_copy(update={"engine": labeler.engine.model_copy(update={"count": part.serve.min})})
 
 
 def _labelers(key: str, labeler: Labeler) -> Found:

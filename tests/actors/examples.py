@@ -137,6 +137,16 @@ def give(engine: RolloutEngine, buckets: Sequence[tuple[Weights, int]], version:
     engine.close_weights(version)
 
 
+class Made:
+    """A `Held` whose value is there."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def made(self) -> Any:
+        return self._value
+
+
 class Here:
     """An `ActorGroup` over objects of this process."""
 
@@ -183,4 +193,5 @@ class Here:
     def first(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(self.subjects[0], *args, **kwargs)
 
-    together = first
+    def together(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> "Made":
+        return Made(self.first(function, *args, **kwargs))

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,13 @@ class Toy:
         yield list(numbers)
         yield []
 
+    def sleep_of_the_first(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Of the actor that has number 0."""
+        if 0 in numbers:
+            time.sleep(600)
+        yield list(numbers)
+        yield []
+
     def end(self) -> None:
         os.kill(self.process, signal.SIGKILL)
 
@@ -139,6 +148,19 @@ def meet_others(seat: Seat) -> None:
     )
 
 
+class Moody(Toy):
+    """Each time that one is made a letter of a file is used up: r, it refuses; d, it dies; without one all is well."""
+
+    def __init__(self, moods: Path) -> None:
+        super().__init__()
+        mood, rest = moods.read_text()[:1], moods.read_text()[1:]
+        moods.write_text(rest)
+        if mood == "r":
+            raise ConfigError("toy: the folder is empty; give another")
+        if mood == "d":
+            self.end()
+
+
 class Meeting:
     """A rank that meets the others in collectives."""
 
@@ -164,3 +186,16 @@ class Meeting:
         tensor = torch.tensor(len(items))
         dist.all_reduce(tensor)
         return [int(tensor)] * len(items)
+
+
+class Robbed(Meeting):
+    """While rank 0 loads, somebody wants its port, and keeps it if it is free."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.robber = socket.socket()
+        host, _, port = seat.address.rpartition(":")
+        if seat.rank == 0:
+            with suppress(OSError):
+                self.robber.bind((host, int(port)))
+                self.robber.listen()
+        super().__init__(seat)

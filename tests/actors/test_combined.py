@@ -76,10 +76,14 @@ def test_the_limit_is_the_logit_of_the_threshold(part: CombinedPart, models: Saf
     assert found == pytest.approx([s if s < 0 else h for s, h in zip(safety, helpful, strict=True)], abs=1e-5)
 
 
-def test_in_the_graph_it_is_whitened_over_the_batch(models: SafetyAndHelpfulness) -> None:
+def test_in_the_graphs_total_it_is_whitened_over_the_batch(models: SafetyAndHelpfulness) -> None:
     options = {"safety_prompts": frozenset({"risky"}), "threshold": 0.15}
     graph = RewardGraph([Part("combined", 1.0, Here(models, models), combined_scores, options, whiten=True)])
-    found = torch.tensor([[r.total for r in group] for group in graph.finish(graph.start(Done(GROUPS)))])
+    rewards = graph.finish(graph.start(Done(GROUPS)))
+    found = torch.tensor([[r.total for r in group] for group in rewards])
+    reported = torch.tensor([[r.raw for r in group] for group in rewards])
     scores = torch.tensor(combined_scores(models, GROUPS, **options))
     # Two actors, a prompt each; mean and deviation are those of all six.
+    torch.testing.assert_close(reported, scores, rtol=0, atol=1e-5)
+    assert [[r.parts["combined"] for r in group] for group in rewards] == reported.tolist()
     torch.testing.assert_close(found, (scores - scores.mean()) / scores.std(correction=0), rtol=0, atol=1e-5)

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from actors.group import ActorGroup, Elastic, Needs
-from tests.actors.ranks import Meeting, Toy
+from tests.actors.ranks import Meeting, Moody, Toy
 from truing.errors import ActorLost
 
 NEEDS = Needs(cpus=0, gpus=0, environment={"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300)
+SHORT = replace(NEEDS, call_deadline=10)
 DEADLINE = 120.0
 
 
@@ -62,6 +66,89 @@ def test_where_nobody_is_left_as_many_as_at_first_are_started(group: Elastic[Toy
     after = group.ready().broadcast(Toy.who)
     assert len(set(after)) == 2
     assert not set(after) & set(before)
+
+
+def sleep_in_a_call(group: Elastic[Toy]) -> None:
+    group.first(Toy.sleep, 600.0)
+
+
+def sleep_in_a_stream(group: Elastic[Toy]) -> None:
+    group.stream(Toy.sleep_of_the_first, [0, 1, 2, 3], sizes=lambda size: (size, 0)).all()
+
+
+@pytest.mark.parametrize("hang", [sleep_in_a_call, sleep_in_a_stream])
+def test_who_hangs_is_lost_though_it_answers_beside_its_work(
+    cluster: None, hang: Callable[[Elastic[Toy]], None]
+) -> None:
+    group = ActorGroup.elastic("toys", 2, 2, Toy, SHORT)
+    group.ready()
+    late, _ = group.members
+    _, stays = group.broadcast(Toy.who)
+    with pytest.raises(ActorLost) as loss:
+        hang(group)
+    assert loss.value.late == (late,)
+    # The thread beside its work is well.
+    assert group.lost() == []
+    group.give_up(loss.value.late)
+    assert group.lost() == [0]
+    group.renew()
+    assert group.ready().broadcast(Toy.who) == [stays]
+    assert group.lost() == []
+    group.close()
+
+
+def test_a_stateless_actor_that_hangs_is_replaced_alone(cluster: None) -> None:
+    group = ActorGroup.stateless("toys", 2, Toy, replace(SHORT, restarts=2)).ready()
+    first, second = group.broadcast(Toy.who)
+    with pytest.raises(ActorLost) as loss:
+        group.first(Toy.sleep, 600.0)
+    group.give_up(loss.value.late)
+    assert group.lost() == [0]
+    group.renew()
+    after = group.ready().broadcast(Toy.who)
+    assert after[0] not in (first, second)
+    assert after[1] == second
+    group.close()
+
+
+def joining(moods: Path) -> Elastic[Moody]:
+    """One actor, and a second one that is to join, in one mood after another."""
+    moods.write_text("")
+    group = ActorGroup.elastic("toys", 1, 2, partial(Moody, moods), NEEDS)
+    group.ready()
+    return group
+
+
+def test_why_an_actor_cannot_join_is_said_and_after_three_failures_no_more_are_started(
+    cluster: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = joining(tmp_path / "moods")
+    (tmp_path / "moods").write_text("rdrrr")
+    until(lambda: group.join() == 1 and len(caplog.messages) == 3)
+    assert [group.join() for _ in range(3)] == [1, 1, 1]
+    refused, died, last = caplog.messages
+    assert refused == "toys: an actor cannot join: toy: the folder is empty; give another"
+    assert died.startswith("toys: an actor cannot join: start: the process died (")
+    assert "run the same command again" not in died
+    assert last == f"{refused}; 3 in a row, no more are started"
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    # Of five only three were made, and none is on its way.
+    assert (tmp_path / "moods").read_text() == "rr"
+    assert group._coming.hosts == []
+    group.close()
+
+
+def test_an_actor_that_joins_makes_up_for_failures_before_it(cluster: None, tmp_path: Path) -> None:
+    group = joining(tmp_path / "moods")
+    (tmp_path / "moods").write_text("rr")
+    until(lambda: group.join() == 2)
+    (tmp_path / "moods").write_text("rr")
+    with pytest.raises(ActorLost):
+        group.first(Toy.end)
+    group.renew()
+    # Four failures, but not three in a row.
+    until(lambda: group.join() == 2)
+    group.close()
 
 
 def test_a_stateless_actor_that_ray_gives_up_is_replaced_alone(cluster: None) -> None:

@@ -12,7 +12,7 @@ import actors.group
 import actors.pending
 from actors.group import ActorGroup, Needs
 from actors.pending import split_sizes
-from tests.actors.ranks import Meeting, Toy, toy_that_refuses
+from tests.actors.ranks import Meeting, Robbed, Toy, toy_that_refuses
 from truing.errors import ActorDied, ActorLost, ConfigError
 
 NEEDS = Needs(cpus=0, gpus=0, environment={"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300)
@@ -166,7 +166,7 @@ def test_broadcast_asks_every_actor_and_first_the_first(three: ActorGroup[Toy]) 
     assert len(set(processes)) == len(three) == 3
     assert three.first(Toy.who) == processes[0]
     # A reference arrives as its value.
-    reference = three.together(Toy.squares, [3])
+    reference = three.together(Toy.squares, [3]).made()
     assert three.broadcast(_length, reference) == [1, 1, 1]
 
 
@@ -176,10 +176,11 @@ def test_together_asks_every_actor_and_keeps_the_first_ones_value_where_it_is(
     processes = three.broadcast(Toy.who)
     with monkeypatch.context() as patch:
         patch.setattr(actors.group, "fetch", lambda *_: pytest.fail("the driver fetched"))
-        reference = three.together(_sign, tmp_path)
-    assert three.broadcast(_same, reference) == [processes[0]] * 3
-    # Actors answer in the order in which they are asked: by now all three have signed.
+        held = three.together(_sign, tmp_path)
+    reference = held.made()
+    # All three have done their part.
     assert {int(path.name) for path in tmp_path.iterdir()} == set(processes)
+    assert three.broadcast(_same, reference) == [processes[0]] * 3
 
 
 def _sign(toy: Toy, folder: Path) -> int:
@@ -228,8 +229,9 @@ def test_a_call_that_takes_too_long_is_named(cluster: None) -> None:
     short = Needs(0, 0, {"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=0.5)
     group = ActorGroup.stateless("sleeper", 1, Toy, short).ready()
     message = r"^sleeper: sleep did not answer within 0\.5 s \(actor 0 of 1\); raise cluster.call_deadline or look at its log$"
-    with pytest.raises(ActorDied, match=message):
+    with pytest.raises(ActorLost, match=message) as lost:
         group.broadcast(Toy.sleep, 60.0)
+    assert lost.value.late == group.members
     group.close()
 
 
@@ -297,3 +299,16 @@ def test_a_rank_that_dies_takes_its_group_down_with_the_cause(meeting: ActorGrou
 def test_a_rank_that_refuses_is_heard_while_the_others_wait_for_it(meeting: ActorGroup[Meeting]) -> None:
     with pytest.raises(ConfigError, match=r"^rank 1: does not want to; ask it later$"):
         meeting.broadcast(Meeting.meet, refuses=1)
+
+
+def test_what_ranks_make_together_is_not_waited_for_when_one_refuses(meeting: ActorGroup[Meeting]) -> None:
+    held = meeting.together(Meeting.meet, refuses=1)
+    with pytest.raises(ConfigError, match=r"^rank 1: does not want to; ask it later$"):
+        held.made()
+
+
+def test_where_ranks_will_meet_nobody_else_can_be_while_they_load(cluster: None) -> None:
+    group = ActorGroup.ranks("meeting", 2, Robbed, NEEDS).ready()
+    # 1 + 2
+    assert group.broadcast(Robbed.meet) == [3.0, 3.0]
+    group.close()

@@ -89,6 +89,8 @@ def test_the_total_is_the_weighted_sum_and_the_parts_stay_raw() -> None:
     ]
     # 2·0 - 3·⅓ = -1; 2·(-1) - 3·⅔ = -4; 2·(-1) - 0 = -2; 2·0 - 3·½ = -1.5
     assert [[r.total for r in group] for group in found] == [[pytest.approx(-1), pytest.approx(-4)], [-2, -1.5]]
+    # Nothing is whitened: what is reported is what is trained on.
+    assert [[r.raw for r in group] for group in found] == [[r.total for r in group] for group in found]
 
 
 def some_fail(_: object, groups: list[list[Rollout]]) -> list[list[float | Failed]]:
@@ -120,6 +122,8 @@ def test_whitened_scores_by_hand() -> None:
     assert found[1] == pytest.approx([-0.4472136, 0.4472136, 1.3416408], abs=1e-6)
     # One value, and equal ones, are as good as the batch.
     assert whitened_scores([[7.0], [7.0]]) == [[0.0], [0.0]]
+    # Summed and divided, ten of this one are not quite it.
+    assert whitened_scores([[1e9 / 3]] * 10) == [[0.0]] * 10
     assert whitened_scores([[Failed("a")], []]) == [[Failed("a")], []]
 
 
@@ -129,7 +133,7 @@ def numbers_of(_: object, groups: list[list[Rollout]]) -> list[list[float | Fail
     return [[found.get(r.text, Failed("no digit")) for r in group] for group in groups]
 
 
-def test_a_part_may_be_whitened_over_the_batch_not_over_a_share_of_it() -> None:
+def test_a_part_may_be_whitened_in_the_total_over_the_batch_not_over_a_share_of_it() -> None:
     rewards = RewardGraph(
         [
             Part("digit", 2.0, Here(None, None), numbers_of, whiten=True),
@@ -137,11 +141,13 @@ def test_a_part_may_be_whitened_over_the_batch_not_over_a_share_of_it() -> None:
         ]
     )
     (first, second), (third, fourth) = rewards.finish(rewards.start(Done(GROUPS)))
+    # What is reported is what was scored: 1, 2 and 3; 2·1 + 0, 2·2 - 1, 2·3 + 0
+    assert [r.parts["digit"] for r in (first, second, fourth)] == [1, 2, 3]
+    assert [r.raw for r in (first, second, fourth)] == [2, 3, 6]
     # 1, 2 and 3 of two actors: mean 2, population deviation √(2/3) = .8164966; ∓1/.8164966 = ∓1.2247449
-    assert [r.parts["digit"] for r in (first, second, fourth)] == pytest.approx([-1.2247449, 0, 1.2247449], abs=1e-6)
     # 2·(-1.2247449) + 0, 0 - 1, 2·1.2247449 + 0
     assert [r.total for r in (first, second, fourth)] == pytest.approx([-2.4494897, -1, 2.4494897], abs=1e-6)
-    assert third.total is None
+    assert (third.raw, third.total) == (None, None)
     assert third.parts == {"digit": Failed("no digit"), "finished": -1.0}
 
 

@@ -1,7 +1,9 @@
-"""A served labeler on a real Ray Serve: the same answers as unserved, replicas that come and go, bounded waiting."""
+"""A served labeler on a real Ray Serve: the same answers as unserved, replicas that come and go, what keeps them from starting."""
 
+import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ from actors.labelers import open_labeler
 from actors.pending import Pending
 from actors.scoring import labeler_scores
 from actors.serving import ServedLabelers
+from tests.actors.chat_server import serving
 from tests.actors.examples import random_rollouts
 from truing.config.labeling import EndpointLabeler, EngineLabeler, Style
 from truing.config.roles import Engine, Model
 from truing.config.serving import Replicas
-from truing.errors import LabelerStopped
+from truing.errors import ActorDied, ActorLost, ConfigError, LabelerStopped, ShortOfResources
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 
@@ -38,16 +41,16 @@ def served(
     cluster: None, settings: EngineLabeler, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServedLabelers]:
     replicas = Replicas(min=1, max=2, ongoing=1, upscale_seconds=0, downscale_seconds=1)
-    labelers = ServedLabelers("test-labeler", settings, tmp_path_factory.mktemp("spent"), replicas, NEEDS).ready()
+    labelers = ServedLabelers("ai_score", settings, tmp_path_factory.mktemp("spent"), replicas, NEEDS).ready()
     yield labelers
     labelers.close()
 
 
-def replicas() -> int:
+def replicas(served: ServedLabelers) -> int:
     """Replicas that run now."""
     from ray import serve
 
-    deployments = serve.status().applications["test-labeler"].deployments
+    deployments = serve.status().applications[served.app].deployments
     return sum(one.replica_states.get("RUNNING", 0) for one in deployments.values())
 
 
@@ -84,14 +87,97 @@ def slow(labeler: Labeler, items: list[int]) -> list[int]:
 
 
 def test_replicas_come_with_the_requests_and_go_with_them(served: ServedLabelers):
-    assert until(lambda: replicas() == 1)
+    assert until(lambda: replicas(served) == 1)
     busy = [served.scatter(slow, list(range(4))) for _ in range(4)]
-    assert until(lambda: replicas() == 2)
+    assert until(lambda: replicas(served) == 2)
     assert [pending.get() for pending in busy] == [[0, 1, 2, 3]] * 4
-    assert until(lambda: replicas() == 1)
+    assert until(lambda: replicas(served) == 1)
+
+
+def model(labeler: Any, items: list[None]) -> list[str]:
+    """Who answers."""
+    return [labeler.judge.settings.model for _ in items]
+
+
+def test_each_run_and_part_has_replicas_of_its_own(cluster: None, tmp_path: Path):
+    """Two runs with a part in common; one has another, whose name differs in what the name of an application may not hold."""
+    with serving() as server:
+
+        def labelers(run: str, part: str) -> ServedLabelers:
+            judge = EndpointLabeler(url=f"http://127.0.0.1:{server.server_port}/v1", model=f"{run} {part}")
+            return ServedLabelers(part, judge, tmp_path / run / "spent" / "judge", Replicas(), NEEDS)
+
+        every = [labelers("one", "ai_score a b"), labelers("one", "ai_score a-b"), labelers("other", "ai_score a b")]
+        try:
+            for one in every:
+                one.ready()
+            assert len({one.app for one in every}) == 3
+            assert every[2].app.startswith("truing-other-ai-score-a-b-")
+            asked = [one.scatter(model, [None]).get() for one in every]
+            assert asked == [["one ai_score a b"], ["one ai_score a-b"], ["other ai_score a b"]]
+            # The end of one run is not that of another.
+            every[0].close()
+            assert every[2].scatter(model, [None]).get() == ["other ai_score a b"]
+        finally:
+            for one in every:
+                one.close()
 
 
 def test_an_endpoint_that_does_not_answer_is_named_before_replicas_are_started(cluster: None, tmp_path: Path):
     settings = EndpointLabeler(url="http://127.0.0.1:9/v1", model="m", retries=0)
     with pytest.raises(LabelerStopped, match=r"see that the server at http://127\.0\.0\.1:9/v1 is up"):
         ServedLabelers("not-there", settings, tmp_path, Replicas(), NEEDS)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Settings of a labeler that does not load: `function(argument)` takes place when an endpoint is made of them."""
+
+    function: Any
+    argument: Any
+
+    @property
+    def price(self) -> Any:
+        return self.function(self.argument)
+
+
+def refuse(line: str) -> None:
+    raise ConfigError(line)
+
+
+@pytest.mark.parametrize(
+    ("fault", "needs", "kind", "said"),
+    [
+        (Fault(refuse, "m: no such model"), NEEDS, ConfigError, "m: no such model$"),
+        (
+            Fault(int, "x"), NEEDS, ActorDied,
+            r"ai_score: start: it could not be started \(ValueError: invalid literal .*\); run the same command again",
+        ),
+        (
+            Fault(os._exit, 7), NEEDS, ActorDied,
+            r"ai_score: start: the process died \(.*\); run the same command again",
+        ),
+        (
+            Fault(time.sleep, 3600), replace(NEEDS, start_deadline=1), ActorLost,
+            "ai_score: start did not answer within 1 s",
+        ),
+        (
+            Fault(time.sleep, 3600), replace(NEEDS, cpus=64, patience=1), ShortOfResources,
+            "ai_score: 1 actors of 64 CPU each found no room within 1 s",
+        ),
+    ],
+    ids=["refusal", "error", "death", "deadline", "no room"],
+)  # fmt: skip
+def test_labelers_that_cannot_be_started_end_in_one_line(
+    cluster: None, tmp_path: Path, fault: Any, needs: Needs, kind: type[Exception], said: str
+):
+    from ray import serve
+
+    served = ServedLabelers("ai_score", fault, tmp_path / "run" / "spent" / "judge", Replicas(), needs)
+    try:
+        with pytest.raises(kind, match=f"^{said}") as caught:
+            served.ready()
+        assert "\n" not in str(caught.value)
+    finally:
+        # Serve gives a replica that never came up 20 s to end in order, as it does any other.
+        serve.delete(served.app, _blocking=False)

@@ -252,6 +252,9 @@ def test_reward_model_accuracy_is_held_out_and_has_n(run: Run):
     assert sum(by_domain) == sum(by_margin) == 17
     assert report["calibration"]
     assert sum(row["n"] for row in report["calibration"]) == 16
+    for figure in (report["ece"], report["log_loss"]):
+        assert figure["n"] == 16
+        assert figure["low"] <= figure["value"] <= figure["high"]
 
 
 def test_reward_model_learns_from_equality(run: Run):

@@ -221,8 +221,9 @@ def test_reinforces_baseline_learns(recipe: Run):
 def test_before_the_first_update_policy_and_start_policy_are_one(recipe: Run, name: str):
     first = recipe(name).rows("policy")[0]
     assert first["kl"] == pytest.approx(0, abs=1e-6)
-    # With two minibatches the second meets weights that the first has changed.
-    assert first["ratio"] == pytest.approx(1, abs=1e-6 if name == "reinforce" else 0.05)
+    assert first["first_ratio"] == pytest.approx(1, abs=1e-5)
+    # GRPO's is a mean over two minibatches, the second of which meets weights that the first has changed.
+    assert (first["ratio"] == first["first_ratio"]) == (name == "reinforce")
     assert first["logprob_gap"] < 1e-3
 
 

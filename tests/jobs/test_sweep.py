@@ -1,12 +1,16 @@
 """An offline pass on a real Ray: what is stored is not asked again, what fails is kept, who dies is replaced."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import ray
 
 from actors.group import Needs
 from jobs.store import Table
@@ -14,7 +18,7 @@ from jobs.sweep import Pool, sweep
 from tests.jobs import workers
 from tests.jobs.workers import Doubler
 from tests.local_ray import local_ray
-from truing.errors import ActorDied, ConfigError, LabelerStopped, TruingError
+from truing.errors import ActorDied, ConfigError, LabelerStopped, ShortOfResources, TruingError
 from truing.records import Row
 
 
@@ -38,9 +42,11 @@ def run(
     max_failed: float = 0.5,
     restarts: int = 2,
     batch: int = 2,
+    needs: Needs | None = None,
     connect: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    pool = Pool(make or partial(Doubler, folder / "asked"), answer, Needs(0, 0, {}, 60, 60, restarts), batch=batch)
+    needs = needs or Needs(0, 0, {}, 60, 60, restarts)
+    pool = Pool(make or partial(Doubler, folder / "asked"), answer, needs, batch=batch)
     return sweep("doubling", rows(count), Table(folder / "doubled"), pool, max_failed=max_failed, connect=connect)
 
 
@@ -172,6 +178,106 @@ def test_a_worker_that_may_not_start_again_ends_the_pass_in_one_line(tmp_path: P
         run(tmp_path, 6, answer, restarts=0)
     assert "run the same command again to go on from what is stored" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_hangs_is_replaced_as_one_that_died(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    answer = partial(workers.hang_at_three, marker=tmp_path / "hung", times=1)
+    answers = run(tmp_path, 6, answer, max_failed=0, needs=Needs(0, 0, {}, 60, 20, restarts=1))
+    assert workers.noted(tmp_path / "hung") == 1
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10]
+    said = [line.getMessage() for line in caplog.records if line.name == "jobs.standstill"]
+    assert said == [
+        "doubling: worker: no answer to 2 rows within 20 s; raise cluster.call_deadline, lower the batch, or look at its log"
+    ]
+
+
+def test_a_worker_that_hangs_each_time_ends_the_pass_in_one_line(tmp_path: Path):
+    answer = partial(workers.hang_at_three, marker=tmp_path / "hung", times=9)
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 6, answer, needs=Needs(0, 0, {}, 60, 20, restarts=1))
+    assert str(caught.value) == (
+        "worker: no answer to 2 rows within 20 s; raise cluster.call_deadline, lower the batch, or look at its log;"
+        " run the same command again to go on from what is stored"
+    )
+    # The first, and the one that took its place.
+    assert workers.noted(tmp_path / "hung") == 2
+    assert [row["twice"] for row in run(tmp_path, 6, workers.double)] == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_model_that_does_not_load_ends_the_pass_in_one_line(tmp_path: Path):
+    make = partial(workers.hang_to_start, tmp_path / "hung")
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 2, workers.double, make=make, needs=Needs(0, 0, {}, 5, 60, restarts=1))
+    assert str(caught.value) == (
+        "worker: not loaded within 5 s; raise cluster.start_deadline, or look at its log;"
+        " run the same command again to go on from what is stored"
+    )
+    assert workers.noted(tmp_path / "hung") == 2
+
+
+def test_a_worker_that_stands_still_as_a_whole_ends_the_pass_in_one_line(tmp_path: Path):
+    """It cannot watch itself. With Ray it is as any other, so nobody is started in its place."""
+    frozen = tmp_path / "frozen"
+    try:
+        with pytest.raises(ActorDied) as caught:
+            run(tmp_path, 2, partial(workers.freeze, marker=frozen), needs=Needs(0, 0, {}, 30, 15))
+    finally:
+        for process in frozen.read_text().split() if frozen.exists() else ():
+            if psutil.pid_exists(int(process)):
+                os.kill(int(process), signal.SIGKILL)
+    assert workers.noted(frozen) == 1
+    # 30 s for a start and 15 s for an answer.
+    assert str(caught.value) == (
+        "doubling: no worker has begun, asked or answered for 45 s, and none has ended; look at their logs,"
+        " and run the same command again to go on from what is stored"
+    )
+
+
+def test_workers_that_find_no_room_end_the_pass_with_the_shortfall(tmp_path: Path):
+    with pytest.raises(ShortOfResources) as caught:
+        run(tmp_path, 2, workers.double, needs=Needs(64, 0, {}, 60, 60, patience=2))
+    said = str(caught.value)
+    assert said.startswith("doubling: 1 actors of 64 CPU each found no room within 2 s; ")
+    assert "\n" not in said
+    # Nothing is left of it that would take the room of the next.
+    assert [row["twice"] for row in run(tmp_path, 2, workers.double)] == [0, 2]
+
+
+def test_a_pass_that_finds_no_room_to_read_ends_with_the_shortfall(tmp_path: Path):
+    others = ray.remote(Doubler).options(num_cpus=2).remote(tmp_path / "others")
+    ray.get(others.double.remote([]))
+    try:
+        with pytest.raises(ShortOfResources) as caught:
+            run(tmp_path, 2, workers.double, needs=Needs(0, 0, {}, 60, 60, patience=2))
+    finally:
+        ray.kill(others)
+    assert str(caught.value).startswith(
+        "doubling: reading the requests: 1 actors of 1 CPU each found no room within 2 s; 0 CPU free: others use the rest"
+    )
+
+
+def test_a_row_that_the_engine_cannot_take_fails_alone_and_is_asked_again_by_the_next_run(tmp_path: Path):
+    answers = run(tmp_path, 6, workers.raise_at_three, batch=6, max_failed=0.2)
+    assert [row["id"] for row in answers] == ["row-0", "row-1", "row-2", "row-4", "row-5"]
+    failed = {row["id"]: row["reason"] for row in Table(tmp_path / "doubled.passing").rows()}
+    assert failed == {"row-3": "ValueError: no such token ***"}
+    assert not (tmp_path / "doubled.dead").exists()
+    (tmp_path / "asked").unlink()
+    assert len(run(tmp_path, 6, workers.double, batch=6, max_failed=0)) == 6
+    assert asked(tmp_path) == ["row-3"]
+
+
+def test_an_engine_that_cannot_take_eight_rows_in_a_row_is_broken(tmp_path: Path):
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 30, workers.raise_always, batch=3, max_failed=1)
+    assert str(caught.value) == (
+        "worker: 8 rows in a row, each asked alone, ended in an error (the last: RuntimeError: CUDA error: an illegal memory"
+        " access): the engine is broken; look at its log, and run the same command again to go on from what is stored"
+    )
+    # Three batches, the third without its last row: 3 x 3 rows together, 8 alone.
+    assert len(asked(tmp_path)) == 17
+    assert len(Table(tmp_path / "doubled.passing").ids()) == 8
+    assert len(run(tmp_path, 30, workers.double, batch=3, max_failed=0)) == 30
 
 
 def test_a_count_that_is_killed_ends_the_pass_in_one_line_and_the_next_run_does_the_rest(tmp_path: Path):

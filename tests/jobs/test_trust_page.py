@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from jobs.agreement import people
-from jobs.trust import Trust
+from jobs.trust import Marked, Trust, measure
 from jobs.trust_page import agreement_set, measured, trust_rows, verdict
+from truing.config.labeling import Style
 from truing.labeling.agreement import trust_report
+from truing.labeling.asking import Asking, Judgement
 from truing.labeling.calibration import before_and_after
 from truing.labeling.concordance import kendalls_w, prompt_sensitivity
 from truing.labeling.consensus import OrderedLogprobs, preference_from_orders
 from truing.labeling.judged import Judged
+from truing.labeling.templates import load_template
 from truing.report.contents import CalibrationBin, Concordance, Estimate
 
 
@@ -66,6 +69,34 @@ def test_asked_in_one_order_nothing_is_said_of_flips() -> None:
     whole = trust_rows(entry([replace(pair, both_orders=False) for pair in PAIRS]))[0]
     assert (whole.flip_rate, whole.same_position, whole.preferred_position) == (None, None, "")
     assert math.isnan(whole.position_p_value)
+
+
+def test_the_same_pairs_asked_by_two_criteria_are_counted_once() -> None:
+    askings = {name: Asking({"*": load_template("helpful")}, Style(), name) for name in ("overall", "coherence")}
+    marked = [
+        Marked(str(i), f"prompt {i}", "helpful", "first" if pair.human_first else "second", (), pair.length_gap)
+        for i, pair in enumerate(PAIRS)
+    ]
+    known = {(str(i), name): Judgement(pair.ab, pair.ba) for i, pair in enumerate(PAIRS) for name in askings}
+    one, two = (
+        measure("set", "judge", marked, known, {name: askings[name] for name in names}, 1)
+        for names in (["overall"], ["overall", "coherence"])
+    )
+    assert one is not None
+    assert two is not None
+    alone, both = (trust_rows(found.as_json())[0] for found in (one, two))
+    assert both.n == alone.n == 4
+    assert vars(both.alignment) == pytest.approx(vars(alone.alignment))
+    assert both.position_p_value == alone.position_p_value == 0.5
+    # A criterion alone has the figures that it has where it is the only one.
+    rows = {
+        (r["scope"], r["group"], r["figure"]): (r["value"], r["low"], r["high"], r["n"]) for r in two.report.as_rows()
+    }
+    single = {
+        r["figure"]: (r["value"], r["low"], r["high"], r["n"]) for r in one.report.as_rows() if r["scope"] == "all"
+    }
+    assert rows["criterion", "coherence", "alignment"] == single["alignment"]
+    assert rows["criterion", "coherence", "calibration error"] == single["calibration error"]
 
 
 def test_without_a_position_that_wins_twice_none_is_preferred() -> None:

@@ -1,6 +1,8 @@
 """What a sweep's workers run in tests. A module of its own: the workers' processes import it by name."""
 
 import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from truing.errors import ConfigError
 from truing.records import Failed, NotAsked, Row, Unparsable
 
 Answer = Row | Failed | Unparsable | NotAsked
+LONGEST = 200.0
+"""Seconds after which what hangs ends by itself, if nobody ends it."""
 
 
 class Doubler:
@@ -64,6 +68,53 @@ def die_once(subject: Doubler, rows: list[Row], *, marker: Path) -> list[Answer]
         marker.touch()
         os._exit(1)
     return subject.double(rows)
+
+
+def hang_at_three(subject: Doubler, rows: list[Row], *, marker: Path, times: int) -> list[Answer]:
+    """Row 3 hangs whoever is asked for it, so many times."""
+    if any(row["number"] == 3 for row in rows) and noted(marker) < times:
+        note(marker)
+        time.sleep(LONGEST)
+        return [Failed("nobody ended it") for _ in rows]
+    return subject.double(rows)
+
+
+def hang_to_start(marker: Path) -> Any:
+    """A model whose files do not come."""
+    note(marker)
+    time.sleep(LONGEST)
+    raise ConfigError("nobody ended it")
+
+
+def note(marker: Path) -> None:
+    """Add this process to a file."""
+    with marker.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def noted(marker: Path) -> int:
+    """How many processes are in a file."""
+    return len(marker.read_text().split()) if marker.exists() else 0
+
+
+def freeze(subject: Doubler, rows: list[Row], *, marker: Path) -> list[Answer]:
+    """The whole process stands still, as one does whose engine never lets go of Python's lock."""
+    note(marker)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return subject.double(rows)
+
+
+def raise_at_three(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """An engine that cannot take row 3, and with it no batch that holds it."""
+    if any(row["number"] == 3 for row in rows):
+        raise ValueError("no such token\nhf_" + "a" * 20)
+    return subject.double(rows)
+
+
+def raise_always(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """An engine that has broken."""
+    subject.double(rows)
+    raise RuntimeError("CUDA error: an illegal memory access")
 
 
 def kill_the_count(subject: Doubler, rows: list[Row]) -> list[Answer]:

@@ -114,7 +114,7 @@ def reinforced(
         probe=Probe([3, 20, 30], [40, 50]), push=ObjectStore(),
     )  # fmt: skip
     sampler = Sampler(roles, PromptStream(list(QUESTIONS), 0), settings, seed=1, texts=("A text.", "And another one."))
-    kl = AdaptiveKl(settings.kl.coefficient, settings.kl.target)
+    kl = AdaptiveKl(settings.kl.coefficient, settings.kl.target, settings.kl.objective)
     groups: dict[str, Any] = {"policy": roles.policy} | ({"critic": roles.critic} if critic else {})
     run = Run(folder, every=every, groups=groups, state={"sampler": sampler, "kl": kl}, on_step=killer(kill_in))
     TRAINERS[settings.algorithm.kind](run, roles, sampler, kl, settings)

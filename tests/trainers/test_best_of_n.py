@@ -12,8 +12,14 @@ def test_the_best_of_each_prompt_is_the_first_of_equals_and_a_prompt_without_a_r
 
 
 def test_the_gain_is_from_the_mean_of_all_to_the_mean_of_the_chosen() -> None:
-    # All eight sum to 9 - 10; the two chosen ones are 3 and -1.
+    # Means 9/4 and -10/4, without the prompt that has none; the two chosen ones are 3 and -1.
     assert gain(REWARDS, best(REWARDS)) == (pytest.approx(-0.125), pytest.approx(1.0))
+
+
+def test_each_prompt_counts_once_in_the_gain_however_many_completions_have_a_reward() -> None:
+    # Means by prompt 0 and 10, and so are the best: nothing was gained. Over completions the mean would be 10 / 9.
+    rewards = {"a": [0.0] * 8, "b": [10.0]}
+    assert gain(rewards, best(rewards)) == (5.0, 5.0)
 
 
 def test_the_frontier_by_hand() -> None:

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,10 @@ def die(_: Counter) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hang(_: Counter) -> None:
+    time.sleep(600)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     with local_ray(2):
@@ -44,20 +50,30 @@ def cluster() -> Iterator[None]:
 
 
 class Story:
-    """Six steps with a checkpoint after each third. At a step some roles are killed; of their successors so many die too."""
+    """Six steps with a checkpoint after each third. At a step some roles are killed; of their successors so many die too.
 
-    def __init__(self, folder: Path, killed: dict[int, list[str]], deaths: dict[str, int], mends: int) -> None:
+    Or a role `hangs` at step 4, with a deadline of ten seconds.
+    """
+
+    def __init__(
+        self, folder: Path, killed: dict[int, list[str]], deaths: dict[str, int], mends: int, hangs: str = ""
+    ) -> None:
         make = {role: partial(Frail, folder / role) for role in ("learner", "rollout")}
+        needs = replace(NEEDS, call_deadline=10) if hangs else NEEDS
         learner = ActorGroup.ranks("learner", 1, make["learner"], NEEDS).ready()
-        rollout = ActorGroup.elastic("rollout", 1, 1, make["rollout"], NEEDS).ready()
+        rollout = ActorGroup.elastic("rollout", 1, 1, make["rollout"], needs).ready()
         groups: dict[str, ActorGroup[Any]] = {"learner": learner, "rollout": rollout}
+        if hangs == "reference":
+            groups[hangs] = ActorGroup.stateless(hangs, 1, Counter, replace(needs, restarts=2)).ready()
+        others = [group for role, group in groups.items() if role != "learner"]
+        self.hangs = hangs
         for role, count in deaths.items():
             (folder / role).write_bytes(b"x" * count)
         self.run = Run(folder / "run", every=3, groups={"learner": learner}, state={})
         self.said: list[str] = []
         self.killed = dict(killed)
         try:
-            persist(self.run, partial(self.train, groups), [rollout], mends=mends, say=self.said.append)
+            persist(self.run, partial(self.train, groups), others, mends=mends, say=self.said.append)
         finally:
             for group in groups.values():
                 group.close()
@@ -67,7 +83,11 @@ class Story:
             for role in self.killed.pop(step, []):
                 with pytest.raises(ActorLost):
                     groups[role].broadcast(die)
-            groups["rollout"].broadcast(Counter.update)
+            if step == 4 and self.hangs:
+                hanging, self.hangs = self.hangs, ""
+                groups[hanging].broadcast(hang)
+            for role in groups.keys() - {"learner"}:
+                groups[role].broadcast(Counter.update)
             with self.run.time(UPDATE):
                 self.run.report(value=groups["learner"].first(Counter.update))
 
@@ -107,6 +127,15 @@ def test_a_successor_that_dies_while_it_starts_is_mended_too(
     assert story.losses == losses
     # Both are mended at once, with the second of two mends.
     assert [line.rpartition("(")[2] for line in story.said] == ["0 mends left)"] * 2
+
+
+@pytest.mark.parametrize("role", ["rollout", "reference"])
+def test_who_hangs_is_replaced_like_one_that_died(tmp_path: Path, role: str) -> None:
+    """One mend is enough: the next call does not queue behind the one that hangs."""
+    story = Story(tmp_path, {}, {}, mends=1, hangs=role)
+    assert story.values == undisturbed()
+    assert story.losses == [([role], "step")]
+    assert story.said[0].startswith(f"lost: {role}: hang did not answer within 10 s (actor 0 of 1)")
 
 
 def test_more_deaths_than_mends_end_the_run(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from tests.trainers.samples import floats, lists, seen
 from trainers.ppo import credit, loss, whiten_all
-from truing.config.policy import Kl, Ppo
+from truing.config.kl import Kl
+from truing.config.policy import Ppo
 
 OLD, REFERENCE = floats(-1.0, -2.0, -0.5), floats(-1.5, -1.0, -0.5)
 """log π/π_ref of each token: 0.5, -1, 0."""

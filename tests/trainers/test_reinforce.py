@@ -5,7 +5,7 @@ import pytest
 
 from tests.trainers.samples import floats, seen
 from trainers.reinforce import credit, loss
-from truing.config.policy import Kl
+from truing.config.kl import Kl
 
 OLD, REFERENCE = floats(-1.0, -2.0, -0.5), floats(-1.5, -1.0, -0.5)
 """log π/π_ref of each token: 0.5, -1, 0."""

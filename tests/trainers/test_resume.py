@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from actors.critic import Critic
+from actors.policy import Policy
 from actors.preference import PreferenceLearner, ReferenceReader
 from actors.reference import Reference
 from actors.reward_model import RewardLearner
@@ -180,13 +183,45 @@ def test_something_was_learned_that_could_have_been_lost(whole: Whole) -> None:
 # --- where it begins --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["RLOO", "REINFORCE", "RLOO, ahead", "GRPO", "PPO"])
+@pytest.mark.parametrize("name", ["RLOO", "REINFORCE", "RLOO, ahead", "GRPO", "PPO", "PPO, ahead"])
 def test_before_the_first_update_policy_and_start_policy_are_one(whole: Whole, name: str) -> None:
     first = whole(name)[0][0]
     assert first["kl"] == 0
-    assert first["ratio"] == pytest.approx(1, abs=1e-6)
+    assert first["first_ratio"] == pytest.approx(1, abs=1e-6)
+    # Of the four updates of PPO's two epochs, three meet weights that another has changed.
+    assert (first["ratio"] == pytest.approx(1, abs=1e-6)) == (name != "PPO, ahead")
     assert first["logprob_gap"] <= 1e-3
     assert first["version"] == 0
+
+
+@pytest.mark.parametrize("kind", ["ppo", "grpo"])
+def test_the_figures_of_a_step_are_means_over_all_its_updates(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made: dict[type, list[Any]] = {Policy: [], Critic: []}
+
+    def kept(learner: Any) -> Callable[..., Any]:
+        update = learner.update
+
+        def updated(*given: Any, **options: Any) -> Any:
+            made[learner] += (found := update(*given, **options))
+            return found
+
+        return updated
+
+    for learner in made:
+        monkeypatch.setattr(learner, "update", kept(learner))
+    reinforced(tiny, tmp_path, {"kind": kind, "epochs": 2, "minibatches": 2})
+    # Two epochs of two minibatches, a prompt each, in four steps.
+    figures, stats = rows(tmp_path), made[Policy]
+    assert (len(figures), len(stats), len(made[Critic])) == (4, 16, 16 if kind == "ppo" else 0)
+    for step, row in enumerate(figures):
+        some = stats[4 * step : 4 * step + 4]
+        for name in ("loss", "grad_norm", "entropy", "ratio", "logprob_gap"):
+            assert row[name] == pytest.approx(sum(asdict(one)[name] for one in some) / 4, rel=1e-6), name
+        assert row["first_ratio"] == some[0].ratio == pytest.approx(1, abs=1e-6)
+        if kind == "ppo":
+            assert row["value_loss"] == pytest.approx(sum(made[Critic][4 * step : 4 * step + 4]) / 4, rel=1e-6)
 
 
 def test_what_is_ahead_is_one_version_old_and_its_weights_say_so(whole: Whole) -> None:

@@ -8,11 +8,10 @@ import pytest
 from tests.actors.examples import Here
 from trainers.looks import Looks
 from trainers.reward_model import (
-    Bin,
     accuracy,
     batches,
     calibration,
-    calibration_error,
+    ece,
     gaps,
     held_out_loss,
     hits,
@@ -22,6 +21,7 @@ from trainers.reward_model import (
 from trainers.run import Run, read_metrics
 from truing.config.training import RewardModel
 from truing.data.judged import Comparisons, Judged, flattened
+from truing.errors import TruingError
 
 
 @pytest.mark.parametrize(("count", "batch"), [(12, 4), (13, 4), (15, 4), (4, 4), (3, 4), (1, 1)])
@@ -52,10 +52,29 @@ def test_the_order_is_the_seeds_and_every_epoch_has_its_own() -> None:
 
 def test_accuracy_counts_signs_and_half_a_dead_heat() -> None:
     # right (labels above ½ want a gap above 0), wrong, right (a label below ½), dead heat: (1 + 0 + 1 + ½)/4
-    found = accuracy([2.0, -1.0, -0.5, 0.0], [0.9, 0.7, 0.1, 1.0], seed=0)
+    found = accuracy([2.0, -1.0, -0.5, 0.0], [0.9, 0.7, 0.1, 1.0], ["a", "b", "c", "d"], seed=0)
     assert found.value == pytest.approx(0.625)
     assert found.n == 4
     assert found.low < 0.625 < found.high
+
+
+def test_comparisons_of_one_prompt_are_drawn_together() -> None:
+    # Prompt a has three wrong comparisons and b a right one: a resample of two prompts has 0, ¼ or 1.
+    gaps, labels = [-1.0, -1.0, -1.0, 1.0], [1.0] * 4
+    found = accuracy(gaps, labels, ["a", "a", "a", "b"], seed=0)
+    assert (found.value, found.low, found.high, found.n) == (0.25, 0.0, 1.0, 4)
+    assert accuracy(gaps, labels, ["a", "b", "c", "d"], seed=0).high < 1
+
+
+@pytest.mark.parametrize("gap", [math.nan, math.inf, -math.inf])
+def test_a_reward_that_is_no_number_is_neither_right_nor_wrong(gap: float) -> None:
+    # NaN is not above 0, as a label below ½ wants it.
+    with pytest.raises(TruingError) as error:
+        hits([1.0, gap], [0.4, 0.4])
+    assert str(error.value) == (
+        "the model gave no number for 1 of 2 held-out comparisons: its training has diverged;"
+        " train it anew with a lower learning rate"
+    )
 
 
 def test_a_label_of_a_half_is_neither_right_nor_wrong() -> None:
@@ -91,40 +110,39 @@ LABELS = [1.0, 1.0, 0.0, 0.25]
 def test_calibration_by_hand() -> None:
     # P(chosen) 0.9, 0.7, 0.65, 0.1 with labels 1, 1, 0, ¼: the preferred response has P 0.9, 0.7, 0.65, 0.9 and is the
     # better one with 1, 1, 0, ¾.
-    #   [½, ¾): 0.7 (1), 0.65 (0): means 0.675, 0.5;   [¾, 1]: 0.9 (1), 0.9 (¾): means 0.9, 0.875
-    assert calibration(GAPS, LABELS, bins=2) == [
-        Bin(0.5, 0.75, 2, pytest.approx(0.675), pytest.approx(0.5)),
-        Bin(0.75, 1.0, 2, pytest.approx(0.9), pytest.approx(0.875)),
-    ]
+    #   (0.6, 0.7]: 0.7 (1), 0.65 (0): means 0.675, 0.5;   (0.8, 0.9]: 0.9 (1), 0.9 (¾): means 0.9, 0.875
+    low, high = calibration(GAPS, LABELS)
+    assert (low.low, low.high, low.n) == (pytest.approx(0.6), pytest.approx(0.7), 2)
+    assert (low.confidence, low.accuracy) == pytest.approx((0.675, 0.5))
+    assert (high.low, high.high, high.n) == (pytest.approx(0.8), pytest.approx(0.9), 2)
+    assert (high.confidence, high.accuracy) == pytest.approx((0.9, 0.875))
 
 
 def test_calibration_is_the_same_for_swapped_pairs() -> None:
     assert calibration([-g for g in GAPS], [1 - p for p in LABELS]) == calibration(GAPS, LABELS)
 
 
-def test_empty_bins_are_left_out() -> None:
-    # [0.5, 0.625): none; [0.625, 0.75): 0.7, 0.65; [0.75, 0.875): none; [0.875, 1]: 0.9, 0.9
-    table = calibration(GAPS, LABELS, bins=4)
-    assert [(row.low, row.high, row.n) for row in table] == [(0.625, 0.75, 2), (0.875, 1.0, 2)]
-
-
 def test_calibration_error_is_the_weighted_mean_distance() -> None:
     # (2·|0.675 - 0.5| + 2·|0.9 - 0.875|) / 4 = (0.35 + 0.05) / 4
-    assert calibration_error(calibration(GAPS, LABELS, bins=2)) == pytest.approx(0.1)
-    # A bin of three weighs three times one of one: (3·0.2 + 1·0.4)/4
-    assert calibration_error([Bin(0.5, 0.75, 3, 0.6, 0.8), Bin(0.75, 1, 1, 0.9, 0.5)]) == pytest.approx(0.25)
+    found = ece(GAPS, LABELS, ["a", "b", "c", "d"], seed=0)
+    assert found.value == pytest.approx(0.1)
+    assert found.n == 4
+    assert found.low <= 0.1 <= found.high
+    # Prompt a alone: |0.675 - 0.5| and |0.9 - 1| to 2:1, 0.15; b alone: |0.9 - 0.75|. Two prompts have no other resample.
+    found = ece([GAPS[1], GAPS[2], GAPS[0], GAPS[3]], [1.0, 0.0, 1.0, 0.25], ["a", "a", "a", "b"], seed=0)
+    assert (found.low, found.high, found.n) == (pytest.approx(0.1), pytest.approx(0.15), 4)
 
 
 def test_timid_predictions_that_come_true_have_an_error() -> None:
     # P = 0.51 and always right: |0.51 - 1|. (Entered in both orders, the middle bin would say 0.)
     gap = math.log(0.51 / 0.49)
-    assert calibration_error(calibration([gap, -gap], [1.0, 0.0])) == pytest.approx(0.49)
+    assert ece([gap, -gap], [1.0, 0.0], ["a", "b"], seed=0).value == pytest.approx(0.49)
 
 
 def test_a_certain_prediction_lies_in_the_last_bin() -> None:
     # σ(40) is 1 in double precision: it has no bin above it.
-    table = calibration([40.0, 0.0], [1.0, 1.0], bins=5)
-    assert [(row.low, row.n, row.observed) for row in table] == [(0.5, 1, 0.5), (0.9, 1, 1.0)]
+    table = calibration([40.0, 0.0], [1.0, 1.0])
+    assert [(row.low, row.n, row.accuracy) for row in table] == [(0.5, 1, 0.5), (0.9, 1, 1.0)]
 
 
 class Ranks:

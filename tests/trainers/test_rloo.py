@@ -4,7 +4,7 @@ import torch
 
 from tests.trainers.samples import floats, lists, seen
 from trainers.rloo import credit, loss
-from truing.config.policy import Kl
+from truing.config.kl import Kl
 
 OLD = [floats(-1.0, -2.0), floats(-0.5), floats(-3.0, -1.0, -1.0)]
 REFERENCE = [floats(-1.5, -3.0), floats(-0.5), floats(-2.0, -1.0, -2.0)]

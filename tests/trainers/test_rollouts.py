@@ -27,7 +27,7 @@ from truing.records import Failed, Rollout
 
 
 def reward(total: float | None) -> Reward:
-    return Reward({"r": Failed("too long") if total is None else total}, total)
+    return Reward({"r": Failed("too long") if total is None else total}, total, total)
 
 
 def rewards(*groups: Sequence[float | None]) -> list[list[Reward]]:
@@ -102,18 +102,44 @@ def test_ages_are_counted_from_the_version_that_wrote_a_token() -> None:
 # --- minibatches ------------------------------------------------------------------------------------------------------
 
 
-def test_prompts_are_dealt_out_in_turn_and_anew_each_epoch() -> None:
-    groups = [[1.0], [None, 2.0], [3.0], [4.0]]
-    assert dealt(groups, 2, 0) == ([0, 1, 0, 1], 2)
-    assert dealt(groups, 2, 1) == ([1, 0, 1, 0], 2)
+def dealings(credited: Sequence[Sequence[float | None]], minibatches: int, **place: int) -> list[tuple[list[int], int]]:
+    """Those of the first 20 epochs of a step."""
+    return [dealt(credited, minibatches, **{"seed": 3, "step": 5, "epoch": epoch} | place) for epoch in range(20)]
+
+
+@pytest.mark.parametrize(("prompts", "minibatches"), [(8, 2), (7, 3), (5, 5), (9, 1), (16, 4)])
+def test_prompts_are_dealt_out_evenly(prompts: int, minibatches: int) -> None:
+    for order, parts in dealings([[None, 1.0]] * prompts, minibatches):
+        assert (len(order), parts) == (prompts, minibatches)
+        sizes = [order.count(part) for part in range(minibatches)]
+        assert sum(sizes) == prompts
+        assert max(sizes) - min(sizes) <= 1
+        # Neighbours are the same rank's: it has as much to do in each minibatch.
+        whole = prompts - prompts % minibatches
+        assert all(
+            sorted(order[at : at + minibatches]) == list(range(minibatches)) for at in range(0, whole, minibatches)
+        )
+
+
+def test_each_epoch_and_step_and_run_deals_anew() -> None:
+    # 16 prompts fall into two minibatches in 2^8 ways, of which two and two are the same sets: 20 epochs that were all of one
+    # or two sets would be dealt in turn.
+    credited = [[1.0]] * 16
+    sets = {frozenset((tuple(order), tuple(1 - part for part in order))) for order, _ in dealings(credited, 2)}
+    assert len(sets) > 10
+    # Said again it is the same; of another step or run it is not.
+    assert dealings(credited, 2) == dealings(credited, 2)
+    assert dealings(credited, 2) != dealings(credited, 2, step=6)
+    assert dealings(credited, 2) != dealings(credited, 2, seed=4)
 
 
 def test_prompts_that_are_left_out_leave_no_minibatch_empty() -> None:
-    # Dealt out by their places alone, the second minibatch of the first batch would hold prompts 1 and 3 and nothing else.
-    assert dealt([[1.0], [None], [3.0], [None]], 2, 0) == ([0, 0, 1, 0], 2)
+    # Two of the four are learned from: one each, whoever comes first.
+    assert {tuple(order[::2]) for order, _ in dealings([[1.0], [None], [3.0], [None]], 2)} == {(0, 1), (1, 0)}
+    assert all(order[1::2] == [0, 0] for order, _ in dealings([[1.0], [None], [3.0], [None]], 2))
     # One prompt is one update.
-    assert dealt([[None], [None], [3.0], [None]], 2, 1) == ([0, 0, 0, 0], 1)
-    assert dealt([[None], [None]], 2, 0) == ([0, 0], 1)
+    for credited in ([[None], [None], [3.0], [None]], [[None], [None]]):
+        assert dealt(credited, 2, seed=0, step=0, epoch=1) == ([0] * len(credited), 1)
 
 
 # --- sampling ---------------------------------------------------------------------------------------------------------
@@ -152,14 +178,15 @@ class Writer(RolloutEngine):
 class Stage:
     """A sampler with all that it needs, made anew as after a kill."""
 
-    def __init__(self, folder: Path, steps: int = 4, **written: Any) -> None:
-        self.engine = Writer()
+    def __init__(self, folder: Path, steps: int = 4, engines: int = 1, **written: Any) -> None:
+        every = [Writer() for _ in range(engines)]
+        self.engine = every[0]
         settings = Settings.model_validate({
             "algorithm": {"kind": "rloo", "completions": 2}, "prompts": 2, "steps": steps, "rollouts": written,
             "pretraining": {"path": "x", "texts": 2, "length": 9, "weight": 0.5},
         })  # fmt: skip
         assert isinstance(settings.algorithm, Rloo)
-        roles: Any = SimpleNamespace(engines=Here(self.engine), policy=None, probe=None, push=None)
+        roles: Any = SimpleNamespace(engines=Here(*every), policy=None, probe=None, push=None)
         stream = PromptStream(["a", "b", "c"], 0)
         self.sampler = Sampler(roles, stream, settings, seed=0, texts=("one", "two", "three"))
         self.run = Run(folder, every=1, groups={}, state={"sampler": self.sampler})
@@ -180,7 +207,8 @@ def pushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A push gives the engine its version, and nothing else."""
 
     def push(_: object, engines: Here, version: int, *__: object, **___: object) -> tuple[int, float]:
-        engines.subjects[0].version = version
+        for engine in engines.subjects:
+            engine.version = version
         return version, 0.0
 
     monkeypatch.setattr(rollouts, "push_weights", push)
@@ -241,12 +269,28 @@ def test_engines_that_swap_go_on_with_what_they_have(tmp_path: Path) -> None:
     assert stage.drawn == batch.drawn
 
 
+@pytest.mark.parametrize("swap", ["batch", "token"])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_a_batch_that_was_ahead_is_as_it_was_with_another_number_of_engines(
+    tmp_path: Path, before: int, after: int, swap: str
+) -> None:
+    """Each engine has a spare prompt, so that another number of them has another number of prompts in hand."""
+    written: dict[str, Any] = {"ahead": 1, "spare": 1, "swap": swap}
+    first = Stage(tmp_path, engines=before, **written).train(4, stop_in=1)
+    again = Stage(tmp_path, engines=after, **written)
+    again.train(4)
+    # The stop was in step 1, before its checkpoint: it is the batch of step 1 that is handed out again.
+    assert again.drawn[0][2] == first.drawn[1][2]
+    # Two prompts, twice each, in every step.
+    assert [(step, len(found)) for step, _, found, _ in again.drawn] == [(1, 4), (2, 4), (3, 4)]
+
+
 def test_what_a_checkpoint_keeps_is_json(tmp_path: Path) -> None:
     stage = Stage(tmp_path, ahead=1, spare=1).train(4, stop_in=1)
     state = stage.sampler.state()
     assert json.loads(json.dumps(state)) == state
-    # The two prompts of the batch and the spare one, twice each.
-    assert [len(group) for group in state["ahead"]] == [2, 2, 2]
+    # The two prompts of the batch, twice each, and the spare one.
+    assert [[len(group) for group in state["ahead"][part]] for part in ("batch", "left")] == [[2, 2], [2]]
     assert stage.sampler.state() == state
 
 

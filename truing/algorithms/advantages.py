@@ -22,13 +22,11 @@ def leave_one_out(returns: Float[Tensor, " k"], valid: Bool[Tensor, " k"]) -> Fl
 def group_relative(rewards: Float[Tensor, " k"], valid: Bool[Tensor, " k"]) -> Float[Tensor, " k"]:
     """A_i = (r_i - mean) / deviation over the valid rewards of one prompt (Shao et al., arXiv 2402.03300, §4.1.2).
 
-    The deviation is the population's, with 1e-6 added. Equal rewards, and a single valid one, give 0.
+    The deviation is the population's, with 1e-6 added. Equal rewards, and a single valid one, give exactly 0.
     """
-    if int(valid.sum()) < 2:
-        return torch.zeros_like(rewards)
-    known = rewards[valid]
-    scaled = (rewards - known.mean()) / (known.std(correction=0) + 1e-6)
-    return torch.where(valid, scaled, 0.0)
+    found = torch.zeros_like(rewards)
+    found[valid] = _standardised(rewards[valid], 1e-6)
+    return found
 
 
 def rewards_to_go(rewards: Float[Tensor, " tokens"], discount: float) -> Float[Tensor, " tokens"]:
@@ -61,5 +59,13 @@ def generalised_advantage(
 
 
 def whitened(advantages: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Mean 0 and standard deviation 1 over the whole batch (population deviation)."""
-    return (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
+    """Mean 0 and standard deviation 1 over the whole batch (population deviation); equal advantages give exactly 0."""
+    return _standardised(advantages, 1e-8)
+
+
+def _standardised(values: Float[Tensor, " n"], added: float) -> Float[Tensor, " n"]:
+    """(x - mean) / (deviation + added). In float64: the rounding of the mean must not count as a deviation."""
+    exact = values.double()
+    if bool((exact == exact[:1]).all()):
+        return torch.zeros_like(values)
+    return ((exact - exact.mean()) / (exact.std(correction=0) + added)).to(values.dtype)

@@ -1,7 +1,8 @@
 """How far predicted probabilities can be taken at their word, against outcomes of 0 or 1.
 
 Bins hold (low, high], the first one its low edge too. `confidence` is P(1) as predicted and `accuracy` the share of
-outcomes that are 1: of a classifier's pick, P(pick) and whether it was right.
+outcomes that are 1: of a classifier's pick, P(pick) and whether it was right. Bins, and the error over them, take soft
+outcomes too, such as the share of votes: their mean is the share that is 1.
 """
 
 import math
@@ -22,7 +23,7 @@ FLOOR = math.exp(-20)
 
 @dataclass(frozen=True)
 class Bin:
-    """`n` predictions in (low, high]: their mean, and the share of outcomes that are 1."""
+    """`n` predictions in (low, high]: their mean, and the mean outcome, the share that is 1."""
 
     low: float
     high: float
@@ -77,11 +78,7 @@ def checked(
     predicted: Sequence[float] | FloatArray, outcomes: Sequence[float] | FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Both as arrays of shape [n]. Raises ValueError unless there are as many, P in [0, 1], outcomes 0 or 1, n >= 1."""
-    p, y = np.asarray(predicted, np.float64), np.asarray(outcomes, np.float64)
-    if p.ndim != 1 or p.shape != y.shape or not p.size:
-        raise ValueError(f"predictions of shape {p.shape}, outcomes of {y.shape}: give one of each, and at least one.")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("a prediction is no probability in [0, 1]: drop missing ones, and report how many.")
+    p, y = _soft(predicted, outcomes)
     if not np.isin(y, (0, 1)).all():
         raise ValueError("an outcome is neither 0 nor 1: a soft outcome has no calibration of this kind.")
     return p, y
@@ -95,19 +92,25 @@ def equal_width(bins: int, low: float = 0.0) -> FloatArray:
 
 
 def equal_mass(predicted: Sequence[float] | FloatArray, bins: int) -> FloatArray:
-    """Edges at the quantiles of the predictions; equal predictions share a bin, so there may be fewer than `bins`."""
+    """Edges at the quantiles of the predictions; equal predictions share a bin, so there may be fewer than `bins`.
+
+    Where the lowest prediction alone makes up a bin, the first edge stands twice: that bin is from it to itself.
+    """
     if bins < 1:
         raise ValueError(f"{bins} bins: a curve has at least one.")
     quantiles = np.quantile(np.asarray(predicted, np.float64), np.linspace(0, 1, bins + 1), method="lower")
     edges = np.unique(np.asarray(quantiles, np.float64))
-    return edges if len(edges) > 1 else np.repeat(edges, 2)
+    return np.append(edges[0], edges) if quantiles[0] == quantiles[1] else edges
 
 
 def reliability(
     predicted: Sequence[float] | FloatArray, outcomes: Sequence[float] | FloatArray, edges: FloatArray
 ) -> tuple[Bin, ...]:
-    """The bins between `edges` that hold a prediction, by rising probability. Raises ValueError as `checked` does."""
-    p, y = checked(predicted, outcomes)
+    """The bins between `edges` that hold a prediction, by rising probability.
+
+    Raises ValueError as `checked` does, but takes outcomes in [0, 1].
+    """
+    p, y = _soft(predicted, outcomes)
     where = _bin_of(p, edges)
     return tuple(
         Bin(float(edges[i]), float(edges[i + 1]), int((where == i).sum()), _mean(p[where == i]), _mean(y[where == i]))
@@ -116,7 +119,10 @@ def reliability(
 
 
 def calibration_error(predicted: FloatArray, outcomes: FloatArray, edges: FloatArray) -> float:
-    """Expected calibration error: sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599, eq. 3)."""
+    """Expected calibration error: sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599, eq. 3).
+
+    Outcomes in [0, 1].
+    """
     excess = np.bincount(_bin_of(predicted, edges), weights=outcomes - predicted)
     return float(np.abs(excess).sum() / len(outcomes))
 
@@ -133,6 +139,20 @@ def log_loss(
     """-ln P(outcome) of each prediction in nats, P at least `floor`. Raises ValueError as `checked` does."""
     p, y = checked(predicted, outcomes)
     return -np.log(np.maximum(np.where(y == 1, p, 1 - p), floor))
+
+
+def _soft(
+    predicted: Sequence[float] | FloatArray, outcomes: Sequence[float] | FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """As `checked`, with outcomes in [0, 1]."""
+    p, y = np.asarray(predicted, np.float64), np.asarray(outcomes, np.float64)
+    if p.ndim != 1 or p.shape != y.shape or not p.size:
+        raise ValueError(f"predictions of shape {p.shape}, outcomes of {y.shape}: give one of each, and at least one.")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("a prediction is no probability in [0, 1]: drop missing ones, and report how many.")
+    if not ((y >= 0) & (y <= 1)).all():
+        raise ValueError("an outcome is not in [0, 1]: give whether it came true, or how often.")
+    return p, y
 
 
 def _bin_of(predicted: FloatArray, edges: FloatArray) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """Intervals and tests: no figure leaves Truing without its n and its uncertainty."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,24 +27,31 @@ class Interval:
 
 
 def bootstrap_mean(
-    values: Sequence[float] | FloatArray, *, seed: int, resamples: int = 2000, level: float = 0.95
+    values: Sequence[float] | FloatArray,
+    *,
+    seed: int,
+    groups: Sequence[Hashable] | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
 ) -> Interval:
     """Mean of `values` (shape [n]) with its percentile bootstrap interval (Efron & Tibshirani 1993, chapter 13).
 
-    Raises ValueError where `values` is empty or not finite: missing values are dropped and counted by the caller.
+    `groups` as `bootstrap` has them. Raises ValueError where `values` is empty or not finite: missing values are
+    dropped and counted by the caller.
     """
-    return bootstrap(_mean, values, seed=seed, resamples=resamples, level=level)
+    return bootstrap(_mean, values, seed=seed, groups=groups, resamples=resamples, level=level)
 
 
-def bootstrap_share(hits: Sequence[bool], *, seed: int) -> Interval | None:
+def bootstrap_share(hits: Sequence[bool], *, seed: int, groups: Sequence[Hashable] | None = None) -> Interval | None:
     """Share of True as `bootstrap_mean` has it; None where there is nothing to take a share of."""
-    return bootstrap_mean([float(hit) for hit in hits], seed=seed) if hits else None
+    return bootstrap_mean([float(hit) for hit in hits], seed=seed, groups=groups) if hits else None
 
 
 def bootstrap(
     statistic: Callable[..., float],
     *columns: Sequence[float] | FloatArray,
     seed: int,
+    groups: Sequence[Hashable] | None = None,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Interval:
@@ -52,17 +59,21 @@ def bootstrap(
 
     Each column has shape [n]; `statistic` takes them as float arrays and returns a float. For ratios and other figures
     that are no mean of items. Resamples on which it is not finite (a ratio over nothing) are left out of the interval.
-    Raises ValueError where there are no columns or rows, columns differ in length, a value is not finite, or the
-    statistic is not finite on the data themselves or on most resamples.
+    `groups`: a name for each row; rows of one name depend on each other, so that they are drawn together, and the n of
+    the interval counts names. None: each row is a group of its own.
+    Raises ValueError where there are no columns or rows, columns or groups differ in length, a value is not finite, or
+    the statistic is not finite on the data themselves or on most resamples.
     """
     arrays = _paired(columns, resamples, level)
+    units = _units(groups, len(arrays[0]))
     value = float(statistic(*arrays))
-    n = len(arrays[0])
     if not np.isfinite(value):
-        raise ValueError(f"the statistic is {value} on the {n} rows given: report it as missing instead.")
-    interval = _percentiles(value, _replicates(statistic, arrays, seed, resamples), level, n)
+        raise ValueError(f"the statistic is {value} on the {len(arrays[0])} rows given: report it as missing instead.")
+    interval = _percentiles(value, _replicates(statistic, arrays, units, seed, resamples), level, units.n)
     if interval is None:
-        raise ValueError(f"the statistic is undefined on most resamples of the {n} rows: too few rows bear on it.")
+        raise ValueError(
+            f"the statistic is undefined on most resamples of the {len(arrays[0])} rows: too few rows bear on it."
+        )
     return interval
 
 
@@ -70,6 +81,7 @@ def bootstrap_where_defined(
     statistic: Callable[..., float],
     *columns: Sequence[float] | FloatArray,
     seed: int,
+    groups: Sequence[Hashable] | None = None,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> Interval | None:
@@ -78,10 +90,11 @@ def bootstrap_where_defined(
     None where the statistic is not finite on the data or on most resamples; else, and for other faults, as there.
     """
     arrays = _paired(columns, resamples, level)
+    units = _units(groups, len(arrays[0]))
     value = float(statistic(*arrays))
     if not np.isfinite(value):
         return None
-    return _percentiles(value, _replicates(statistic, arrays, seed, resamples), level, len(arrays[0]))
+    return _percentiles(value, _replicates(statistic, arrays, units, seed, resamples), level, units.n)
 
 
 def bootstrap_unpaired(
@@ -143,10 +156,11 @@ def binomial_two_sided(k: int, n: int) -> float:
 
 
 def standardised(values: Sequence[float]) -> list[float]:
-    """(x - mean) / (deviation + 1e-8), with the population's deviation; nothing for no values."""
-    if not values:
-        return []
+    """(x - mean) / (deviation + 1e-8), with the population's deviation; exactly 0 where all are equal, nothing for none."""
     array = np.asarray(values, np.float64)
+    if (array == array[:1]).all():
+        # The mean of equal values may round to another one, and the deviation to that difference.
+        return [0.0] * len(values)
     return ((array - array.mean()) / (array.std() + 1e-8)).tolist()
 
 
@@ -167,12 +181,47 @@ def _paired(columns: Sequence[Sequence[float] | FloatArray], resamples: int, lev
     return arrays
 
 
-def _replicates(statistic: Callable[..., float], arrays: list[FloatArray], seed: int, resamples: int) -> FloatArray:
+@dataclass(frozen=True)
+class _Units:
+    """What is drawn: groups of rows, by first appearance. `order`: all rows, group by group; of each of the `n` groups
+    the place of its first one in it, and its size.
+    """
+
+    order: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+
+    @property
+    def n(self) -> int:
+        return len(self.sizes)
+
+    def rows(self, drawn: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The rows of the groups `drawn`, each as often as it was drawn."""
+        if self.n == len(self.order):
+            return drawn
+        sizes = self.sizes[drawn]
+        ends = np.cumsum(sizes)
+        shifts: NDArray[np.intp] = np.repeat(self.starts[drawn] - (ends - sizes), sizes)
+        return self.order[np.arange(len(shifts), dtype=np.intp) + shifts]
+
+
+def _units(groups: Sequence[Hashable] | None, rows: int) -> _Units:
+    names = range(rows) if groups is None else groups
+    if len(names) != rows:
+        raise ValueError(f"{len(names)} groups for {rows} rows: name one for each row.")
+    codes = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    group = np.fromiter((codes[name] for name in names), np.intp, rows)
+    sizes = np.bincount(group)
+    return _Units(np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes, sizes)
+
+
+def _replicates(
+    statistic: Callable[..., float], arrays: list[FloatArray], units: _Units, seed: int, resamples: int
+) -> FloatArray:
     rng = np.random.default_rng(seed)
-    n = len(arrays[0])
     replicates = np.empty(resamples)
     for i in range(resamples):
-        rows = rng.integers(n, size=n)
+        rows = units.rows(rng.integers(units.n, size=units.n))
         replicates[i] = statistic(*(array[rows] for array in arrays))
     return replicates
 

@@ -141,8 +141,16 @@ class Fields:
     def domain(self) -> str:
         return str(self.row.get(self.column("domain", "category", "scenario", "subset")) or self.source.domain)
 
-    def strength(self) -> float | None:
-        return self.number(self.column("strength", "margin"))
+    def strength(self, human: Mark) -> "float | LeftOut | None":
+        """How much better the winner is, 0 or more; None where the row does not say.
+
+        A number below 0 is the first response minus the second. `LeftOut` where that is not who won.
+        """
+        column = self.column("strength", "margin")
+        found = self.number(column)
+        if found is None or found >= 0:
+            return found
+        return -found if human == "second" else LeftOut(self.where, AGAINST.format(column))
 
 
 Reading = Iterator[Comparison | LeftOut]
@@ -150,6 +158,7 @@ Reading = Iterator[Comparison | LeftOut]
 
 UNLIKE = "the two conversations share no turn that the assistant answers"
 NOT_TEXT = "a response is true or false, not text"
+AGAINST = "{!r} is below 0, against the mark; give how much better the winner is, or the first minus the second"
 
 
 def as_number(value: object) -> float | None:

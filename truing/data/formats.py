@@ -71,8 +71,11 @@ def chosen_rejected(row: Fields) -> Reading:
     elif gap is not None and gap < 0:
         yield LeftOut(row.where, "the chosen response has the lower score")
     else:
-        strength = row.strength() if gap is None else gap
-        yield Comparison(*parts, "tie" if gap == 0 else "first", row.domain(), strength=strength, shuffle=True)
+        strength = row.strength("first") if gap is None else gap
+        if isinstance(strength, LeftOut):
+            yield strength
+        else:
+            yield Comparison(*parts, "tie" if gap == 0 else "first", row.domain(), strength=strength, shuffle=True)
 
 
 def hh(row: Fields) -> Reading:

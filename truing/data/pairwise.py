@@ -84,7 +84,9 @@ def pairwise(row: Fields, layout: Layout) -> Reading:
     if isinstance(parts, LeftOut):
         yield parts
     elif human is not None:
-        yield Comparison(*parts, human, row.domain(), votes, row.strength())
+        strength = row.strength(human)
+        left_out = isinstance(strength, LeftOut)
+        yield strength if left_out else Comparison(*parts, human, row.domain(), votes, strength)
     elif any(votes):
         yield LeftOut(row.where, "no mark has the majority of the annotators")
     else:

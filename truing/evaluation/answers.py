@@ -29,6 +29,8 @@ _NUMBER = re.compile(
 )
 _CUE = re.compile(r"####(?=\W{0,5}\d)|answer\s+is\b|answer\W{0,4}:|(?P<boxed>\\boxed\s*\{)", re.IGNORECASE)
 _LINE = re.compile(r"\s*([^\n]{0,200})")
+_END = re.compile(r"(?<!\.)\.(?![.\d]|\s*=)|[?;。]|!(?=\s+[^\W\d_])|,(?!\d)")
+"""What may end a statement: no dot within a number or an ellipsis, no factorial, no comma of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,9 @@ def final_value(text: str) -> Fraction | Unparsable:
     """The number that a solution states as its answer.
 
     That is the number after the last of "####", "answer is", "answer:" and \\boxed{ that has one in its line (of at most
-    200 characters), behind the line's last "=" ("the answer is 16 - 7 = 9" is 9); where no cue has one, the text's last
-    number. "####" counts where a number is next, so that a heading is no cue.
+    200 characters), behind the last "=" of the statement ("the answer is 16 - 7 = 9" is 9), which ends with the sentence
+    or a comma once it has a number ("the answer is 5. So 2 + 2 = 4" is 5); where no cue has one, the text's last number.
+    "####" counts where a number is next, so that a heading is no cue.
     Thousands' commas, currencies, LaTeX and a trailing dot are taken off, and so is "%": 25 % is 25, as GSM8K has it.
     "3/4" and "1 1/2" are fractions, "-" is a sign where no digit, letter or ")" stands before it. Number words and
     scales are not read: "2 million" is 2. A number over 0, or of more than `DIGITS` digits, is Unparsable.
@@ -110,7 +113,17 @@ def _clause(text: str, cue: re.Match[str]) -> str:
     line = "" if found is None else found[1]
     if cue["boxed"]:
         line = line.partition("}")[0]
-    return line.rpartition("=")[2]
+    return _statement(line).rpartition("=")[2]
+
+
+def _statement(line: str) -> str:
+    """The line up to the first end of a sentence, or comma, behind its first number; those in parentheses end nothing."""
+    number = _NUMBER.search(line)
+    for end in _END.finditer(line, len(line) if number is None else number.end()):
+        before = line[: end.start()]
+        if before.count("(") <= before.count(")"):
+            return before
+    return line
 
 
 def _first(text: str) -> Fraction | None:

@@ -22,20 +22,33 @@ UNITS = {
     "exact match": SHARE,
 }
 """Units of metrics that have one, beside the accuracies, which are shares."""
-QUALITY = ("win rate", "win rate against reference", "reward", "exact match", "accuracy", "feedback used")
-"""Metrics of which more is better and each item has its own: of these there are gaps, and of all that begin like them or
-with ROUGE, G-Eval or score."""
-CHECKED = (
-    "valid JSON",
-    "fits the schema",
-    "matches the pattern",
-    "instructions followed",
-    "right answer",
-    "pass@",
-    "length as wanted",
+SUMMARY = ": mean over wordings"
+"""Ends the metric that sums up one of which every wording has a figure."""
+ANSWERED = ("right answer", "pass@", "instructions followed", "instructions followed, loosely")
+FORMED = ("valid JSON", "valid JSON in a fence", "fits the schema", "matches the pattern", "length as wanted")
+"""What a program checks of an answer, and of its form."""
+QUALITY = (
+    "win rate",
+    "win rate against reference",
+    "reward",
+    "accuracy",
+    "accuracy, per character",
+    "accuracy, per byte",
+    "accuracy, mutual information",
+    *ANSWERED,
+    "ROUGE-L F1",
+    "BERTScore F1",
+    "exact match",
+    "G-Eval",
+    "score",
+    "feedback used",
+    *FORMED,
+    "ROUGE-1 F1",
+    "ROUGE-2 F1",
 )
-"""Metrics of what a program checks; each begins like one of these."""
-ALIKE = ("ROUGE", "G-Eval", "score", "BERTScore", "accuracy,", *CHECKED)
+"""Metrics of which more is better and each item has its own, the one that decides first: of these there are gaps."""
+FAMILIES = ("pass@", "G-Eval", "score")
+"""Begin the names of several: pass@k for each k, a criterion of G-Eval, a score by another name."""
 
 
 def grid_figures(
@@ -66,7 +79,7 @@ def grid_figures(
 
 def unit_of(metric: str) -> str:
     """Unit of a grid's metric; "" for those without one."""
-    return SHARE if metric.startswith(("accuracy", *CHECKED)) else UNITS.get(metric, "")
+    return SHARE if metric.startswith(("accuracy", *ANSWERED, *FORMED)) else UNITS.get(metric, "")
 
 
 def gaps(scores: Sequence[Score], shifts: Mapping[str, str], seed: int) -> list[Figure]:
@@ -93,9 +106,15 @@ def gaps(scores: Sequence[Score], shifts: Mapping[str, str], seed: int) -> list[
     return found
 
 
+def quality_rank(metric: str) -> int | None:
+    """Its place in `QUALITY`, as itself, as its summary over wordings or as one of a family; None for all others."""
+    name = metric.removesuffix(SUMMARY)
+    return next((i for i, q in enumerate(QUALITY) if name == q or (q in FAMILIES and name.startswith(q))), None)
+
+
 def is_quality(metric: str) -> bool:
-    """Whether more of it is better, and each item has its own."""
-    return metric in QUALITY or metric.startswith(ALIKE)
+    """Whether more of it is better."""
+    return quality_rank(metric) is not None
 
 
 def by_wording(scores: Sequence[Score], policy: str, metric: str) -> dict[str, list[float]]:
@@ -121,12 +140,12 @@ def _spreads(scores: Sequence[Score], place: Place, top: float, seed: int) -> li
         at, one, ends = replace(place, policy=policy), spread(hits, top), spread_intervals(hits, top, seed=seed)
         note = f"{one.prompts} wordings"
         named = {
-            "mean over wordings": ends.mean,
-            "deviation over wordings": ends.deviation,
-            "worst tenth of wordings": ends.worst_tenth,
-            f"wordings at {100 * top:g} % or above": ends.top,
+            SUMMARY: ends.mean,
+            ": deviation over wordings": ends.deviation,
+            ": worst tenth of wordings": ends.worst_tenth,
+            f": wordings at {100 * top:g} % or above": ends.top,
         }
-        found += [at.figure(f"{metric}: {name}", SHARE, interval, note=note) for name, interval in named.items()]
+        found += [at.figure(f"{metric}{name}", SHARE, interval, note=note) for name, interval in named.items()]
         found.append(at.plain(f"{metric}: worst wording", SHARE, one.worst, ends.mean.n, note=note))
         found.append(at.plain(f"{metric}: best wording", SHARE, one.best, ends.mean.n, note=note))
     return found

@@ -56,7 +56,8 @@ class LengthControlled:
 
     `standard_error` is AlpacaEval's: of the predictions over instructions, given the fit. It leaves out that the fit
     itself is uncertain, is far too small, and is 0 in the minimal form, whose predictions are all the same. `interval`
-    refits on resampled instructions: our own addition, None where it was not asked for. `strength` is the C that
+    refits on resampled instructions: our own addition, None where it was not asked for, or where most resamples have too
+    few different instructions to fit. `strength` is the C that
     cross-validation chose. `extreme`: the length control moved the win rate so far that the fit may have failed.
     `n_missing` of the instructions have no preference and were not fitted, though predicted as AlpacaEval does.
     """
@@ -96,8 +97,10 @@ def length_controlled_win_rate(
     def figure(drawn: FloatArray) -> float:
         rows = drawn.astype(np.intp)
         of_rows = None if hardness is None else hardness[rows]
-        judged = int((~np.isnan(target[rows])).sum())
-        if judged < FOLDS or not _controllable(gaps[rows]):
+        judged = rows[~np.isnan(target[rows])]
+        # Copies of an instruction stay in one fold, and each gamed row is a group of its own.
+        groups = len(fixed[1]) + len(np.unique(judged))
+        if min(len(judged), groups) < FOLDS or not _controllable(gaps[rows]):
             return math.nan
         return 100 * float(predicted(_fit(target[rows], gaps[rows], of_rows, fixed, rows)[0], of_rows).mean())
 

@@ -106,8 +106,10 @@ def _length_controlled(place: Place, metrics: dict[str, list[Score]], control: L
         )
     except ValueError as error:
         return place.plain(name, "%", None, 0, missing=missing, note=str(error))
-    note = "moved so far from the win rate that the fit may have failed" if found.extreme else ""
+    moved = "moved so far from the win rate that the fit may have failed" if found.extreme else ""
     if found.interval is None:
+        wide = "no interval: most resamples have too few different instructions" if control.resamples else ""
+        note = "; ".join(filter(None, (wide, moved)))
         return place.plain(name, "%", found.length_controlled, found.n, missing=missing, note=note)
-    refits = f"interval from {control.resamples} refits"
-    return place.figure(name, "%", found.interval, missing=missing, note=f"{refits}; {note}" if note else refits)
+    note = "; ".join(filter(None, (f"interval from {control.resamples} refits", moved)))
+    return place.figure(name, "%", found.interval, missing=missing, note=note)

@@ -17,7 +17,8 @@ FloatArray = NDArray[np.float64]
 class SystemOrdering:
     """`correct` of `pairs` pairs of systems, and `rate`, their share, resampled over documents.
 
-    `undecided` pairs share no document that both tables know; they are not among `pairs`. `missing` cells were left out.
+    `undecided` pairs share no document that both tables know; they are not among `pairs`, nor are those of a resample in
+    its share. `missing` cells were left out.
     """
 
     correct: int
@@ -43,15 +44,15 @@ def system_ordering(
         raise ValueError("no pair of systems: an order needs at least two systems.")
     unknown = np.isnan(judge) | np.isnan(human)
     by_judge, by_people = (_leads(np.where(unknown, np.nan, table), chosen) for table in (judge, human))
-    decided = ~np.isnan(by_judge).all(axis=0)
 
     def correct(drawn: FloatArray) -> float:
         rows = drawn.astype(np.intp)
+        decided = ~np.isnan(by_judge[rows]).all(axis=0)
         agree = np.sign(np.nansum(by_judge[rows], axis=0)) == np.sign(np.nansum(by_people[rows], axis=0))
         return float(agree[decided].mean()) if decided.any() else float("nan")
 
     rows = np.arange(len(judge), dtype=np.float64)
-    n = int(decided.sum())
+    n = int((~np.isnan(by_judge).all(axis=0)).sum())
     return SystemOrdering(
         correct=round(correct(rows) * n) if n else 0,
         pairs=n,

@@ -17,8 +17,8 @@ class TrustReport:
     """`Figures` over all pairs, by domain and by criterion, and alignment by length and by the labeler's confidence.
 
     `by_criterion` and `by_domain_and_criterion` are empty where there is one criterion only: they would say nothing
-    new. Where a pair was judged by several criteria, `overall` counts it once for each. `human_ties` counts the pairs
-    left out because humans call them a tie.
+    new. Where a pair was judged by several criteria, `overall` is over all its judgements, and each n counts it once.
+    `human_ties` counts the pairs left out because humans call them a tie.
     """
 
     overall: Figures
@@ -112,6 +112,7 @@ class Gate:
 def trust_report(judged: Sequence[Judged], *, seed: int, human_ties: int = 0) -> TrustReport:
     """Every figure of `judged`, overall and by group, with its 95 % bootstrap interval over pairs drawn from `seed`.
 
+    A pair that several criteria have judged is drawn with all its judgements, which are not independent.
     `human_ties`: pairs that were judged but that humans call a tie; they are left out of `judged` and counted here.
     Raises ValueError where no pair is given.
     """
@@ -144,15 +145,13 @@ def interval_row(scope: str, group: str, figure: str, interval: Interval) -> Row
 
 
 def _rows(scope: str, group: str, figures: Figures) -> list[Row]:
-    n = figures.alignment.n
-    first = figures.same_position_first
     return [
         interval_row(scope, group, "alignment", figures.alignment),
         _row_if_defined(scope, group, "kappa", figures.kappa),
-        _number(scope, group, "ties", figures.ties, n),
+        _number(scope, group, "ties", figures.ties, figures.judgements),
         _row_if_defined(scope, group, "same position rate", figures.same_position_rate),
-        _row_if_defined(scope, group, "first among same position", first),
-        _number(scope, group, "position p-value", figures.position_p_value, first.n if first else 0),
+        _row_if_defined(scope, group, "first among same position", figures.same_position_first),
+        _number(scope, group, "position p-value", figures.position_p_value, figures.position_pairs),
         _row_if_defined(scope, group, "flip rate", figures.flip_rate),
         interval_row(scope, group, "mean entropy (nats)", figures.mean_entropy),
         interval_row(scope, group, "label mass", figures.label_mass),

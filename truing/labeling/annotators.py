@@ -4,7 +4,7 @@ A table has a row an item and a column an annotator; None is a vote that was not
 is undefined: nobody shares an item, or every vote is the same, so that chance alone explains all agreement.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -67,13 +67,16 @@ def annotator_agreement(votes: Votes, *, seed: int) -> AnnotatorAgreement:
     )
 
 
-def cohen_kappa(one: Sequence[Vote], other: Sequence[Vote], *, seed: int) -> Interval | None:
+def cohen_kappa(
+    one: Sequence[Vote], other: Sequence[Vote], *, seed: int, groups: Sequence[Hashable] | None = None
+) -> Interval | None:
     """Cohen's kappa of two raters over the same items (Cohen 1960), with its bootstrap interval.
 
         kappa = (p_o - p_e) / (1 - p_e),   p_e = sum_c p_one(c) p_other(c)
 
     p_o is the share of items on which they agree, p_e the share that their own habits would give by chance. None where
-    p_e = 1. Raises ValueError where the raters have not voted on the same number of items.
+    p_e = 1. `groups`: items of one name are drawn together, as `bootstrap` has it. Raises ValueError where the raters
+    have not voted on the same number of items.
     """
     if len(one) != len(other):
         raise ValueError(f"the raters have {len(one)} and {len(other)} votes: both must vote on the same items.")
@@ -81,7 +84,7 @@ def cohen_kappa(one: Sequence[Vote], other: Sequence[Vote], *, seed: int) -> Int
         return None
     codes = _codes([*one, *other])
     a, b = [float(codes[vote]) for vote in one], [float(codes[vote]) for vote in other]
-    return bootstrap_where_defined(_cohen, a, b, seed=seed)
+    return bootstrap_where_defined(_cohen, a, b, seed=seed, groups=groups)
 
 
 def vote_counts(votes: Votes) -> FloatArray:

@@ -1,7 +1,11 @@
-"""What one group of judged pairs says of the labeler (Lee et al., RLAIF, 2309.00267), each figure with its interval."""
+"""What one group of judged pairs says of the labeler (Lee et al., RLAIF, 2309.00267), each figure with its interval.
+
+A pair that was judged by several criteria is several judgements and one item: figures are over judgements, a resample
+draws pairs, each with all its judgements, and n counts pairs.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -11,6 +15,7 @@ import numpy as np
 from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
 from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean, bootstrap_share
 from truing.labeling.annotators import cohen_kappa
+from truing.labeling.consensus import Position
 from truing.labeling.judged import Judged
 
 Key = TypeVar("Key", str, int, tuple[str, str])
@@ -26,19 +31,23 @@ class Figures:
     `kappa` is Cohen's, of the labeler's pick (a where tied) and the human one, None where both always name the same
     one. It asks how often either says "a", so the order within pairs must not know the human choice: with the chosen
     response always as a it is 0 whatever the labeler does.
-    `same_position_first` is the share of "first" among pairs in which one position won twice (None: there are none),
-    and `position_p_value` the two-sided binomial test of its being a half. `mean_entropy` is in nats. `ece` is
+    `same_position_first` is the share of "first" among judgements in which one position won twice (None: there are
+    none). `position_p_value` is the two-sided binomial test of its being a half: a toss for each of the `position_pairs`
+    pairs in which one position won twice, by more criteria than the other did. `mean_entropy` is in nats. `ece` is
     sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599); in small groups it is biased upwards, and
     its bootstrap interval more so. The figures of position and order are over the pairs that were asked in both orders,
-    and None where there is no such pair. `ties` counts the pairs with p = 1/2, which `alignment` takes as a preferred.
+    and None where there is no such pair. `ties` counts the judgements with p = 1/2, which `alignment` takes as a
+    preferred, among the `judgements`: one for each pair and criterion. The bins of `calibration` hold judgements too.
     """
 
     alignment: Interval
     kappa: Interval | None
+    judgements: int
     ties: int
     same_position_rate: Interval | None
     same_position_first: Interval | None
     position_p_value: float
+    position_pairs: int
     flip_rate: Interval | None
     mean_entropy: Interval
     label_mass: Interval
@@ -48,44 +57,47 @@ class Figures:
 
 def figures(judged: Sequence[Judged], *, seed: int) -> Figures:
     """All figures of one group of pairs. Raises ValueError where it is empty."""
-    both = [pair for pair in judged if pair.both_orders]
-    same = Counter(pair.same_position for pair in both)
-    n_same = same["first"] + same["second"]
-    which = [True] * same["first"] + [False] * same["second"]
+    both = [one for one in judged if one.both_orders]
+    same = [one for one in both if one.same_position is not None]
+    leanings = Counter(_leanings(same))
+    tosses = leanings["first"] + leanings["second"]
     return Figures(
         alignment=alignment(judged, seed=seed),
         kappa=kappa(judged, seed=seed),
-        ties=sum(pair.tied for pair in judged),
-        same_position_rate=bootstrap_share([pair.same_position is not None for pair in both], seed=seed),
-        same_position_first=bootstrap_share(which, seed=seed),
-        position_p_value=binomial_two_sided(same["first"], n_same),
+        judgements=len(judged),
+        ties=sum(one.tied for one in judged),
+        same_position_rate=_share(both, lambda one: one.same_position is not None, seed),
+        same_position_first=_share(same, lambda one: one.same_position == "first", seed),
+        position_p_value=binomial_two_sided(leanings["first"], tosses),
+        position_pairs=tosses,
         flip_rate=flip_rate(judged, seed=seed),
-        mean_entropy=bootstrap_mean([pair.entropy for pair in judged], seed=seed),
-        label_mass=bootstrap_mean([pair.label_mass for pair in judged], seed=seed),
+        mean_entropy=_mean(judged, lambda one: one.entropy, seed),
+        label_mass=_mean(judged, lambda one: one.label_mass, seed),
         ece=ece(judged, seed=seed),
         calibration=reliability(*_confidences(judged), EDGES),
     )
 
 
 def flip_rate(judged: Sequence[Judged], *, seed: int) -> Interval | None:
-    """Share of the pairs asked in both orders whose verdict changes with the order; None where there is no such pair."""
-    return bootstrap_share([pair.flips for pair in judged if pair.both_orders], seed=seed)
+    """Share of the judgements in both orders whose verdict changes with the order; None where there is none."""
+    return _share([one for one in judged if one.both_orders], lambda one: one.flips, seed)
 
 
 def alignment(judged: Sequence[Judged], *, seed: int) -> Interval:
-    """AI labeler alignment: the share of pairs whose argmax is the human choice (a tie counts as a)."""
-    return bootstrap_mean([float(pair.agrees) for pair in judged], seed=seed)
+    """AI labeler alignment: the share of judgements whose argmax is the human choice (a tie counts as a)."""
+    return _mean(judged, lambda one: float(one.agrees), seed)
 
 
 def kappa(judged: Sequence[Judged], *, seed: int) -> Interval | None:
     """Cohen's kappa of the labeler and the human mark, as `Figures` has it."""
-    picks = [int(pair.p >= 0.5) for pair in judged]
-    return cohen_kappa(picks, [int(pair.human_first) for pair in judged], seed=seed)
+    picks, marks = [int(one.p >= 0.5) for one in judged], [int(one.human_first) for one in judged]
+    return cohen_kappa(picks, marks, seed=seed, groups=_names(judged))
 
 
 def ece(judged: Sequence[Judged], *, seed: int) -> Interval:
     """Expected calibration error over `EDGES`, of the probability of the response picked and whether people pick it."""
-    return bootstrap(partial(calibration_error, edges=EDGES), *_confidences(judged), seed=seed)
+    error = partial(calibration_error, edges=EDGES)
+    return bootstrap(error, *_confidences(judged), seed=seed, groups=_names(judged))
 
 
 def length_group(longer_by: int, half: float, which: str = "human choice") -> str:
@@ -111,5 +123,26 @@ def grouped(pairs: Sequence[Judged], key: Callable[[Judged], Key]) -> dict[Key, 
     return groups
 
 
+def _names(judged: Sequence[Judged]) -> list[Hashable]:
+    """The pair of each judgement."""
+    return [i if one.pair is None else one.pair for i, one in enumerate(judged)]
+
+
+def _mean(judged: Sequence[Judged], of: Callable[[Judged], float], seed: int) -> Interval:
+    return bootstrap_mean([of(one) for one in judged], seed=seed, groups=_names(judged))
+
+
+def _share(judged: Sequence[Judged], of: Callable[[Judged], bool], seed: int) -> Interval | None:
+    return bootstrap_share([of(one) for one in judged], seed=seed, groups=_names(judged))
+
+
+def _leanings(same: Sequence[Judged]) -> list[Position]:
+    """The position that wins both orders of a pair by more criteria than the other; pairs where neither does have none."""
+    lead: dict[Hashable, int] = {}
+    for name, one in zip(_names(same), same, strict=True):
+        lead[name] = lead.get(name, 0) + (1 if one.same_position == "first" else -1)
+    return ["first" if by > 0 else "second" for by in lead.values() if by]
+
+
 def _confidences(judged: Sequence[Judged]) -> tuple[list[float], list[float]]:
-    return [pair.confidence for pair in judged], [float(pair.agrees) for pair in judged]
+    return [one.confidence for one in judged], [float(one.agrees) for one in judged]

@@ -18,6 +18,8 @@ class Judged:
     `criterion`: what the labeler was asked to judge by. `asks_for_worse`: its template asks for the worse response.
     `both_orders`: False for a recorded judge that was asked in one order only; its `ba` is the mirror image of `ab`, and
     no figure of its consistency counts it.
+    `pair`: what the pair is called, the same under every criterion: its judgements are one item of every interval. None
+    for a pair that is judged once.
     Raises ValueError where `p` is not in [0, 1].
     """
 
@@ -30,6 +32,7 @@ class Judged:
     criterion: str = "overall"
     asks_for_worse: bool = False
     both_orders: bool = True
+    pair: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.p <= 1:

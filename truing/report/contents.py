@@ -183,10 +183,11 @@ class RewardModelSummary:
 
 @dataclass(frozen=True)
 class Step:
-    """One RL step: means over its rollouts.
+    """One RL step: means over its rollouts, and of `entropy`, `logprob_gap`, `ratio` and `grad_norm` over its updates.
 
     `kl` is that of the policy to the reference in nats a response; `entropy` and `logprob_gap` (sampler against
-    learner, absolute) in nats a token; `ratio` is policy over sampler probability; `length` in tokens.
+    learner, absolute) in nats a token; `ratio` is a token's probability before an update over that before the first one, both
+    by the learner; `length` in tokens.
     """
 
     step: int

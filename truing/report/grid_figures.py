@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from truing.evaluation.figure import Figure
+from truing.evaluation.grid_figures import GAP, IN_DISTRIBUTION, QUALITY, SUMMARY, is_quality, quality_rank
 from truing.evaluation.output_scores import ACROSS, PER
 from truing.evaluation.policy_figures import DELTA, SHARE
 from truing.report.contents import Estimate
@@ -12,31 +13,20 @@ from truing.report.notation import Number, count, decimal
 from truing.report.recorded_tables import estimate, tables, written
 
 WIN, REWARD, KL, WORDS = "win rate", "reward", "KL", "words"
-QUALITY = (
-    WIN,
-    "win rate against reference",
-    REWARD,
-    "accuracy: mean over wordings",
-    "accuracy",
-    "accuracy, normalised",
-    "ROUGE-L F1",
-    "exact match",
-    "G-Eval ",
-    "score",
+SECONDARY = (
+    "accuracy, per character",
+    "accuracy, per byte",
+    "accuracy, mutual information",
+    "instructions followed, loosely",
+    "valid JSON in a fence",
     "ROUGE-1 F1",
     "ROUGE-2 F1",
 )
-"""Metrics of which more is better, the one that decides first; every criterion of G-Eval is one."""
-SECONDARY = ("ROUGE-1 F1", "ROUGE-2 F1", "accuracy, normalised")
 """Beside their like they are in the tables alone."""
 PARTS = f"{REWARD}: "
 DIVERSITY = ("EAD", "SBERT", "NLI", "distinct", "self-BLEU", "3-gram cosine diversity", "compression ratio")
 LESS = ("self-BLEU", "compression ratio")
 """Higher is less diverse."""
-GAP = "gap: "
-SUMMARY = ": mean over wordings"
-"""Ends the metric that sums up one of which every wording has a figure."""
-IN_DISTRIBUTION = "id"
 SHIFTS = {IN_DISTRIBUTION: "in distribution", "ood_domain": "other domain", "ood_style": "other style"}
 """Shifts in words; any other is called what it is named."""
 
@@ -122,7 +112,7 @@ class Index:
     def quality(self) -> list[str]:
         """Quality metrics with intervals, the one that decides first; secondary ones only where nothing else is there."""
         found = self.with_interval(m for m in self.metrics if is_quality(m))
-        return [m for m in found if m not in SECONDARY] or found
+        return [m for m in found if m.removesuffix(SUMMARY) not in SECONDARY] or found
 
     def diversity(self, scope: str) -> list[str]:
         """Diversity metrics per input or across inputs that have a value."""
@@ -144,11 +134,6 @@ class Index:
 def ordered(metrics: Iterable[str]) -> list[str]:
     """Each metric once: quality, the parts of the reward, KL, lengths, diversity, then the others as they come."""
     return sorted(dict.fromkeys(metrics), key=_rank)
-
-
-def is_quality(metric: str) -> bool:
-    """Whether more of it is better."""
-    return _quality(metric) is not None
 
 
 def is_diversity(metric: str) -> bool:
@@ -194,14 +179,10 @@ def _span(one: Figure | Estimate | None) -> tuple[float, float] | None:
     return one.low, one.high
 
 
-def _quality(metric: str) -> int | None:
-    return next((i for i, q in enumerate(QUALITY) if metric == q or (q.endswith(" ") and metric.startswith(q))), None)
-
-
 def _rank(metric: str) -> tuple[int, int]:
     order: Sequence[str] = (KL, WORDS, "characters")
     bare = metric.removeprefix(GAP).removeprefix(DELTA)
-    quality = _quality(bare)
+    quality = quality_rank(bare)
     if quality is not None:
         return (0 if quality <= QUALITY.index(REWARD) else 2, quality)
     if bare.startswith(PARTS):

@@ -47,6 +47,11 @@ def refused(overrides: list[str], nodes: list[Nodes]) -> str:
             "sft.generate.engine: asks for 1 x 5 = 5 CPUs and the cluster has 4 (1 short); 0 of them fit",
         ),
         (
+            # Served, the labeler begins with three replicas, whatever the number of its engines is otherwise.
+            "policy.rewards=[{kind: ai_score, serve: {min: 3, max: 4}}]",
+            "policy.rewards.0.labeler.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
+        ),
+        (
             # Engine, learner and reference, two CPUs each, no longer take turns.
             "cluster.colocate=false",
             "policy: its roles together ask for 6 CPUs and the cluster has 4 (2 short); set cluster.colocate=true, or lower",

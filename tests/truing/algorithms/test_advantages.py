@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 import torch
@@ -86,6 +87,28 @@ def test_equal_rewards_and_a_single_one_say_nothing() -> None:
     assert group_relative(f64(3, 3, math.nan), torch.tensor([True, True, False])).tolist() == [0.0] * 3
     assert group_relative(f64(3, math.nan), torch.tensor([True, False])).tolist() == [0.0, 0.0]
     assert group_relative(f64(), torch.tensor([], dtype=torch.bool)).tolist() == []
+
+
+EQUAL = [7.3, 0.1, -1e-3, 12345.678, *random.Random(0).choices([x / 7 for x in range(-700, 700)], k=40)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("k", range(2, 17))
+def test_equal_rewards_say_nothing_however_they_round(k: int, dtype: torch.dtype) -> None:
+    # In float32 the mean of 7.3, 7.3, 7.3 is 7.3000002: a difference that is its own deviation.
+    for reward in EQUAL:
+        same = torch.full((k,), reward, dtype=dtype)
+        assert group_relative(same, torch.ones(k, dtype=torch.bool)).tolist() == [0.0] * k
+        assert whitened(same).tolist() == [0.0] * k
+
+
+def test_rounding_is_no_deviation() -> None:
+    # r, r and r + δ: mean r + δ/3, differences -δ/3, -δ/3, 2δ/3, deviation δ·√2/3. δ = 2^-18 is eight steps of float32 at 7.3,
+    # of which a mean in float32 may lose one half.
+    delta = 2**-18
+    found = group_relative(torch.tensor([7.3] * 3) + torch.tensor([0, 0, delta]), torch.tensor([True] * 3))
+    expected = torch.tensor([-delta / 3, -delta / 3, 2 * delta / 3]) / (delta * math.sqrt(2) / 3 + 1e-6)
+    assert_close(found, expected, rtol=1e-6, atol=0)
 
 
 @given(st.lists(st.one_of(st.integers(-50, 50), st.just(math.nan)), max_size=8))

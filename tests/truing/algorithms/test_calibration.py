@@ -54,6 +54,31 @@ def test_equal_mass_parts_by_number_and_keeps_equal_predictions_together() -> No
     assert sum(one.n for one in reliability(some, [0, 0, 1, 1], equal_mass(some, 3))) == 4
 
 
+def test_the_lowest_prediction_has_a_bin_of_its_own_where_it_fills_one() -> None:
+    # 0 comes true always and 1 never: each bin is wrong by 1. In one bin together they would average to 1/2 and 1/2.
+    predicted, outcomes = [0.0] * 50 + [1.0] * 50, [1] * 50 + [0] * 50
+    found = calibration(predicted, outcomes, seed=0)
+    assert (found.ece.value, found.ece_equal_mass.value) == (1.0, 1.0)
+    assert reliability(predicted, outcomes, equal_mass(predicted, 10)) == (
+        Bin(0.0, 0.0, 50, 0.0, 1.0),
+        Bin(0.0, 1.0, 50, 1.0, 0.0),
+    )
+    # Quantiles 0.1, 0.1, 0.4: two and two. Where the lowest value fills no bin, it shares the first.
+    some = [0.1, 0.1, 0.3, 0.4]
+    assert [one.n for one in reliability(some, [0, 0, 1, 1], equal_mass(some, 2))] == [2, 2]
+    some = [0.1, 0.2, 0.3, 0.4]
+    assert equal_mass(some, 2).tolist() == [0.1, 0.2, 0.4]
+
+
+def test_bins_take_soft_outcomes() -> None:
+    # (.2 → 1/2), (.4 → 1/4): mean .3 against 3/8; (.9 → 3/4): .15. ECE (2 · .075 + .15) / 3 = .1
+    p, y = np.array([0.2, 0.4, 0.9]), np.array([0.5, 0.25, 0.75])
+    assert [(one.n, one.accuracy) for one in reliability(p, y, equal_width(2))] == [(2, 0.375), (1, 0.75)]
+    assert calibration_error(p, y, equal_width(2)) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="an outcome is not in"):
+        reliability([0.5], [1.5], equal_width(2))
+
+
 def test_constant_predictions_err_by_their_distance_from_the_share() -> None:
     found = calibration([0.3] * 4, [1, 1, 1, 0], seed=0)
     assert found.ece.value == pytest.approx(0.45)

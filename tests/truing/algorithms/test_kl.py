@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from truing.algorithms.kl import (
     ESTIMATORS,
+    LARGEST_BETA,
     PENALISED,
     AdaptiveKl,
     FixedKl,
@@ -20,7 +21,7 @@ from truing.algorithms.kl import (
     penalised_rlaif,
     token_rewards,
 )
-from truing.config.policy import Kl
+from truing.config.kl import Kl
 
 logprob = st.floats(-15, 0)
 
@@ -67,6 +68,28 @@ def test_equal_policies_have_no_divergence(estimator: type) -> None:
 def test_each_configurable_estimator_has_its_formula() -> None:
     assert {"k1": k1, "k2": k2, "k3": k3} == ESTIMATORS
     assert set(ESTIMATORS) == set(get_args(Kl.model_fields["estimator"].annotation))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        # Logits (1, 0, -1): e, 1, 1/e over their sum 4.0861613, π = (.6652410, .2447285, .0900306); π_ref = 1/3 each.
+        # In a loss an estimator k is differentiated at samples y of π: on average Σ π(y) ∇k(y), and Σ π ∇log π = ∇1 = 0.
+        # k1: Σ π ∇log π = 0, whatever π_ref is.
+        ("k1", [0, 0, 0]),
+        # k2: Σ π log(π/π_ref) ∇log π = ∇KL(π‖π_ref) = π (log π/π_ref - KL): the logs are .6910064, -.3089936, -1.3089936,
+        # KL = .4596861 - .0756195 - .1178495 = .2662171, and .6652410·.4247893, .2447285·-.5752107, .0900306·-1.5752107.
+        ("k2", [0.2825873, -0.1407705, -0.1418171]),
+        # k3: Σ π (1 - π_ref/π) ∇log π = -Σ π_ref ∇log π = ∇KL(π_ref‖π) = π - π_ref.
+        ("k3", [0.3319076, -0.0886049, -0.2433028]),
+    ],
+)
+def test_the_expected_gradient_of_an_estimator_in_a_loss(estimator: str, expected: list[float]) -> None:
+    logits = f64(1, 0, -1).requires_grad_()
+    logprobs = logits.log_softmax(-1)
+    # By enumeration: each outcome is sampled with its probability, through which no gradient flows.
+    (logprobs.detach().exp() * ESTIMATORS[estimator](logprobs, f64(1, 1, 1).log_softmax(-1))).sum().backward()
+    assert_close(logits.grad, f64(*expected), rtol=0, atol=1e-6)
 
 
 def test_the_gradient_of_k3_is_pulled_to_the_reference() -> None:
@@ -125,24 +148,50 @@ def test_a_fixed_controller_does_not_react() -> None:
     ],
 )
 def test_an_adaptive_controller_follows_its_target(measured: float, samples: int, beta: float) -> None:
-    kl = AdaptiveKl(0.1, target=6.0)
+    kl = AdaptiveKl(0.1, 6.0, "instructgpt")
     kl.observe(measured, samples)
     assert kl.beta == pytest.approx(beta, abs=1e-12)
 
 
-@given(st.lists(st.tuples(st.floats(0, 1000), st.integers(1, 10**6)), max_size=30))
-def test_an_adaptive_beta_stays_positive(seen: list[tuple[float, int]]) -> None:
-    kl = AdaptiveKl(0.1, target=6.0)
+@given(st.lists(st.tuples(st.floats(0, 1000), st.integers(1, 10**6)), max_size=30), st.sampled_from(sorted(PENALISED)))
+def test_an_adaptive_beta_stays_positive(seen: list[tuple[float, int]], objective: str) -> None:
+    kl = AdaptiveKl(0.1, 6.0, objective)
     for measured, samples in seen:
         kl.observe(measured, samples)
     assert kl.beta > 0
 
 
-@pytest.mark.parametrize("make", [lambda beta: FixedKl(beta), lambda beta: AdaptiveKl(beta, 6.0)])
+def test_an_adaptive_beta_leaves_the_reward_its_sign() -> None:
+    mixed, added = AdaptiveKl(0.9, 6.0, "rlaif"), AdaptiveKl(0.9, 6.0, "instructgpt")
+    for _ in range(11):
+        mixed.observe(100.0, 512)
+        added.observe(100.0, 512)
+    # Each batch multiplies by 1 + .2·512/10000 = 1.01024, and 1.01024^11 = 1.11859: .9 becomes 1.00673.
+    assert added.beta == pytest.approx(1.00673, abs=1e-5)
+    # Of the mixture (1 - β)·r - β·KL a hundredth is r's.
+    assert mixed.beta == 0.99
+    # From the bound it comes down as from anywhere: .99·(1 - .2·512/10000).
+    mixed.observe(0.0, 512)
+    assert mixed.beta == pytest.approx(0.9798624)
+
+
+def test_each_objective_says_how_large_beta_may_become() -> None:
+    assert LARGEST_BETA.keys() == PENALISED.keys()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda beta: FixedKl(beta),
+        lambda beta: AdaptiveKl(beta, 6.0, "instructgpt"),
+        lambda beta: AdaptiveKl(9 * beta, 6.0, "rlaif"),
+    ],
+    ids=["fixed", "adaptive", "adaptive at its bound"],
+)
 def test_a_resumed_controller_goes_on_as_an_uninterrupted_one(make: type) -> None:
     whole, first, second = make(0.1), make(0.1), make(0.7)
-    whole.observe(9.0, 300)
-    first.observe(9.0, 300)
+    whole.observe(9.0, 30_000)
+    first.observe(9.0, 30_000)
     second.restore(first.state())
     whole.observe(5.0, 400)
     second.observe(5.0, 400)

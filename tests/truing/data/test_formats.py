@@ -121,6 +121,15 @@ def test_two_scores_give_the_strength_and_the_ties() -> None:
     assert read({**row, "score_chosen": 5, "score_rejected": None}) == [won("Why?", "A", "B", strength=9.0)]
 
 
+def test_a_margin_against_the_chosen_response_contradicts_itself_as_its_score_would() -> None:
+    against = "'margin' is below 0, against the mark; give how much better the winner is, or the first minus the second"
+    assert read({"prompt": "Why?", **CHOSEN, "margin": -2}) == [LeftOut(WHERE, against)]
+    assert read({"prompt": "Why?", **CHOSEN, "margin": 0}) == [won("Why?", "A", "B", strength=0.0)]
+    # Two scores go before it.
+    scored = {"prompt": "Why?", **CHOSEN, "margin": -2, "score_chosen": 3, "score_rejected": 1}
+    assert read(scored) == [won("Why?", "A", "B", strength=2.0)]
+
+
 def test_a_response_that_was_read_as_a_truth_value() -> None:
     for side in CHOSEN:
         assert read({"prompt": "Why?", **CHOSEN, side: True}) == [

@@ -225,6 +225,23 @@ def test_conversations_that_share_no_question() -> None:
     assert read(row) == LeftOut(WHERE, "the two conversations share no turn that the assistant answers")
 
 
+@pytest.mark.parametrize(
+    ("human", "margin", "strength"), [("model_b", -2, 2.0), ("model_b", 2, 2.0), ("model_a", 2, 2.0), ("tie", 0, 0.0)]
+)
+def test_a_strength_counts_towards_the_winner(human: str, margin: float, strength: float) -> None:
+    found = read({**TEXTS, "human": human, "margin": margin})
+    assert isinstance(found, Comparison)
+    assert found.strength == strength
+
+
+@pytest.mark.parametrize("human", ["model_a", "tie"])
+def test_a_strength_against_the_mark_is_left_out(human: str) -> None:
+    remedy = "give how much better the winner is, or the first minus the second"
+    columns = {"strength": "by"}
+    found = read({**TEXTS, "human": human, "by": -2}, columns=columns)
+    assert found == LeftOut(WHERE, f"'by' is below 0, against the mark; {remedy}")
+
+
 def test_a_response_that_was_read_as_a_truth_value() -> None:
     # Six rows of PandaLM's human set have `true` where a model wrote "True", or "true": nobody knows any more.
     for side in ("response1", "response2"):

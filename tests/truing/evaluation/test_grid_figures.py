@@ -3,7 +3,16 @@
 import pytest
 
 from truing.evaluation.figure import Figure, Score
-from truing.evaluation.grid_figures import by_wording, gaps, grid_figures, is_quality
+from truing.evaluation.grid_figures import (
+    QUALITY,
+    SHARE,
+    by_wording,
+    gaps,
+    grid_figures,
+    is_quality,
+    quality_rank,
+    unit_of,
+)
 
 SHIFTS = {"home": "id", "near": "id", "far": "topic"}
 
@@ -49,6 +58,49 @@ def test_a_length_or_a_divergence_has_no_gap() -> None:
     ]
     assert gaps(every, SHIFTS, seed=0) == []
     assert not is_quality("words")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *QUALITY,
+        "pass@1",
+        "pass@16",
+        "G-Eval coherence",
+        "score of the judge",
+        "accuracy: mean over wordings",
+        "accuracy, mutual information: mean over wordings",
+    ],
+)
+def test_quality(metric: str) -> None:
+    assert is_quality(metric)
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "KL",
+        "words",
+        "EAD per input",
+        "reward: length",
+        "feedback used: first output again",
+        "accuracy: worst wording",
+        "accuracy, per character: deviation over wordings",
+        "gap: right answer",
+        "Δ right answer",
+        "toxicity",
+    ],
+)
+def test_what_is_no_quality(metric: str) -> None:
+    assert not is_quality(metric)
+
+
+def test_an_answer_decides_before_an_overlap_and_an_overlap_before_a_form() -> None:
+    order = ("accuracy, per byte", "right answer", "pass@4", "instructions followed", "ROUGE-L F1", "valid JSON")
+    ranks = [quality_rank(metric) or 0 for metric in order]
+    assert ranks == sorted(ranks)
+    # What a program checks is a share, and so is every accuracy.
+    assert {unit_of(metric) for metric in (*order[:4], order[-1])} == {SHARE}
 
 
 def test_temperatures_are_apart() -> None:

@@ -175,6 +175,24 @@ def test_the_refit_interval_is_wider_than_the_published_error() -> None:
     assert not found.extreme
 
 
+FEW = ([1.0, 0.0, 0.5, 0.9, 0.2, 0.7, 0.3, 0.8], [20] * 8, [10, 25, 30, 44, 50, 61, 70, 35])
+
+
+def test_a_resample_of_too_few_different_instructions_is_left_out() -> None:
+    # Five folds need five instructions that differ. Of these six resamples of eight rows, five have as many (5, 5, 6, 6, 5)
+    # and one has four; of the six of the first five rows, none has.
+    drawn = np.random.default_rng(0)
+    assert [len(np.unique(drawn.integers(8, size=8))) for _ in range(6)] == [5, 5, 6, 6, 5, 4]
+    found = length_controlled_win_rate(*FEW, resamples=6, seed=0)
+    assert found.interval is not None
+    assert (found.interval.n, found.interval.value) == (8, found.length_controlled)
+    drawn = np.random.default_rng(0)
+    assert max(len(np.unique(drawn.integers(5, size=5))) for _ in range(6)) == 4
+    found = length_controlled_win_rate(*(column[:5] for column in FEW), resamples=6, seed=0)
+    assert (found.interval, found.n) == (None, 5)
+    assert math.isfinite(found.length_controlled)
+
+
 def test_when_a_change_is_extreme() -> None:
     # From 20: below min(15, 10) = 10, above max(40, 30) = 40. From 80: below min(60, 70), above max(85, 90).
     assert [is_extreme(20, lc) for lc in (9.9, 10.1, 39.9, 40.1)] == [True, False, False, True]

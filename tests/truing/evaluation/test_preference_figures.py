@@ -62,6 +62,17 @@ def test_length_control_is_the_librarys() -> None:
     assert published.note.startswith("interval from 3 refits")
 
 
+def test_an_estimate_without_an_interval_says_why() -> None:
+    # Five verdicts: a resample of the seven rows would have to hold all five to be fitted, and neither of these two does.
+    five: list[float | None] = [1.0, 0.0, 0.5, None, 0.2, None, 0.7]
+    found = figures(scores("a", five), LengthControl("minimal", None, None, 2))[
+        "a", "length-controlled win rate, minimal"
+    ]
+    assert found.value == length_controlled_win_rate(five, BASE, OWN, resamples=0).length_controlled
+    assert (found.low, found.n, found.missing) == (None, 5, 2)
+    assert found.note == "no interval: most resamples have too few different instructions"
+
+
 def test_too_few_verdicts_for_length_control_say_so() -> None:
     few = scores("a", [1.0, 0.0, 1.0, 1.0, None, None, None])
     found = figures(few, LengthControl("minimal", None, None, 0))["a", "length-controlled win rate, minimal"]

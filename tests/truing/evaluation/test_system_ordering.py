@@ -46,6 +46,18 @@ def test_an_undecided_pair_is_no_agreement() -> None:
     assert found.rate.value == 0
 
 
+def test_a_resample_without_a_document_of_a_pair_says_nothing_of_it() -> None:
+    # One document is known, and the judge is wrong on it: every resample that holds it is wrong, the others are no 0 = 0.
+    found = system_ordering(np.array([[2.0, 1], [np.nan, np.nan]]), np.array([[1.0, 2], [1, 2]]), seed=0)
+    assert found.rate is not None
+    assert (found.rate.value, found.rate.low, found.rate.high) == (0, 0, 0)
+    # A second pair that is known on both, and right: 1/2 where the document is drawn, 1 where it is not.
+    judge, human = np.array([[2.0, 1, 5], [np.nan, 1, 5]]), np.array([[1.0, 2, 5], [1, 2, 5]])
+    found = system_ordering(judge, human, seed=0, pairs=[(0, 1), (1, 2)])
+    assert found.rate is not None
+    assert (found.rate.value, found.rate.low, found.rate.high) == (0.5, 0.5, 1)
+
+
 def test_people_are_heard_on_the_documents_that_the_judge_has_too() -> None:
     # On all three documents people prefer the first system, on the one that both know the second, as the judge does.
     judge = np.array([[1.0, 2], [np.nan, 1], [1, np.nan]])

@@ -119,6 +119,22 @@ def test_report_by_criterion() -> None:
     assert trust_report(sample[:2], seed=0).by_criterion == {}
 
 
+def test_the_same_pairs_under_five_criteria_are_no_surer() -> None:
+    pairs = [replace(judged(human_first=i % 3 > 0), pair=str(i)) for i in range(40)]
+    names = ("coherence", "coverage", "fluency", "overall", "relevance")
+    report = trust_report([replace(pair, criterion=name) for name in names for pair in pairs], seed=0)
+    alone = trust_report(pairs, seed=0)
+    assert vars(report.overall.alignment) == pytest.approx(vars(alone.overall.alignment))
+    assert report.overall.alignment.n == 40
+    # A criterion alone, and a domain of which every pair is asked by all.
+    assert {name: each.alignment for name, each in report.by_criterion.items()} == dict.fromkeys(
+        names, alone.overall.alignment
+    )
+    assert report.by_domain["chat"].alignment.n == 40
+    ties = {row["n"] for row in report.as_rows() if (row["scope"], row["figure"]) == ("all", "ties")}
+    assert ties == {200}
+
+
 def test_report_by_confidence_and_with_human_ties() -> None:
     # p = .55 right, .58 wrong: one of two in the lowest tenth; .95 (as .05 for b) right.
     sample = [with_p(0.55, human_first=True), with_p(0.58, human_first=False), with_p(0.05, human_first=False)]

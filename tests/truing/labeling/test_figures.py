@@ -138,6 +138,29 @@ def test_verdicts_without_probabilities_have_all_figures() -> None:
     assert (found.ties, found.flip_rate.value, found.label_mass.value) == (2, 0.5, pytest.approx(1.0))
 
 
+def test_several_criteria_of_a_pair_are_one_item() -> None:
+    # Three pairs, each asked by two criteria that say the same: everything is as if they had been asked by one, and three
+    # heads in three tosses have p = 2 / 8, where six in six would have 2 / 64.
+    once = [replace(judged(FIRST, FIRST, human_first=i > 0), pair=f"pair {i}") for i in range(3)]
+    one, two = (figures([*once * times], seed=0) for times in (1, 2))
+    assert (two.alignment.value, two.alignment.n) == (pytest.approx(2 / 3), 3)
+    assert (two.position_p_value, two.position_pairs) == (pytest.approx(0.25), 3)
+    assert (two.judgements, two.ties, one.judgements) == (6, 6, 3)
+    for name in ("alignment", "same_position_rate", "same_position_first", "flip_rate", "mean_entropy", "ece"):
+        assert vars(getattr(two, name)) == pytest.approx(vars(getattr(one, name))), name
+    assert two.kappa is not None
+    assert two.kappa.n == 3
+
+
+def test_a_pair_whose_criteria_follow_both_positions_is_no_toss() -> None:
+    # Pair a: first, first, second: one head. Pair b: first and second: none. Pair c, second alone: one tail.
+    said = [("a", FIRST), ("a", FIRST), ("a", SECOND), ("b", FIRST), ("b", SECOND), ("c", SECOND)]
+    found = figures([replace(judged(order, order), pair=pair) for pair, order in said], seed=0)
+    assert (found.position_p_value, found.position_pairs) == (1.0, 2)
+    assert found.same_position_first is not None
+    assert (found.same_position_first.value, found.same_position_first.n) == (0.5, 3)
+
+
 def test_pairs_of_one_order_say_nothing_of_position_and_order() -> None:
     # Mirrored, such a pair seems consistent: it would halve the rates, of which half the pairs know nothing.
     one_order = replace(judged(FIRST, SECOND, human_first=False), both_orders=False)

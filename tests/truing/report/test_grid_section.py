@@ -10,6 +10,8 @@ from tests.truing.report.example import EMPTY, HOSTILE
 from tests.truing.report.grid_example import example, figure
 from tests.truing.report.reading import Page, section, shown
 from tests.truing.report.recorded_example import outputs
+from truing.evaluation.grid_figures import QUALITY
+from truing.report.grid_cards import cards
 from truing.report.grid_contents import Grid, GridData
 from truing.report.grid_samples import sample_cards, spread
 from truing.report.page import render
@@ -102,6 +104,28 @@ def test_how_far_policies_are_apart() -> None:
     assert spread(replace(first, scores={"a": {"reward": 1.0}})) is None
     worded = replace(example(), samples=(first, replace(first, variant="2")))
     assert [card.tags["wording"] for card in sample_cards(worded)] == ["as the data have it", "wording 2"]
+
+
+@pytest.mark.parametrize("metric", [m for m in QUALITY if m != "win rate"])
+def test_a_grid_of_any_quality_alone_has_its_verdict_cards_and_plots(metric: str) -> None:
+    grid = example()
+    figures = (
+        figure("start", metric, 0.4, ends=(0.3, 0.5), unit="share"),
+        figure("RLOO", metric, 0.6, ends=(0.5, 0.7), unit="share"),
+        figure("RLOO − start", f"Δ {metric}", 0.2, ends=(0.1, 0.3), unit="share", n=59),
+        figure("RLOO", f"gap: {metric}", 0.1, ends=(0.0, 0.2), unit="share", data="cnn"),
+    )
+    policies = tuple(one for one in grid.policies if one.name in ("start", "RLOO"))
+    alone = replace(grid, policies=policies, figures=figures, wordings=(), alarms=(), samples=())
+    found = page(alone)
+    verdict = (
+        f"RLOO is clearly better than start on tldr (in distribution) at temperature 0.7: {metric} 60.0 % [50.0 %, 70.0 %],"
+        " n = 60, 20.0 % [10.0 %, 30.0 %], n = 59 more than start."
+    )
+    assert verdict in section(found, "grid")
+    assert f"RLOO: {metric}" in [card.title for card in cards(alone)]
+    drawn = json.loads(found.of("script", type="application/json")[0].text)
+    assert {"plot-grid-shifts-0", "plot-grid-shifts-1"} <= set(drawn)
 
 
 def test_hostile_text_stays_text(whole: Page) -> None:
