@@ -2,14 +2,14 @@
 
 import fcntl
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO
 
-from jobs.store import cannot_write
 from truing.errors import ConfigError
+from truing.records import content_id
 
 WRITERS = {"run_pipeline", "run_label", "run_train", "run_evaluate", "run_harness"}
 """Commands that write stages of a run."""
@@ -26,22 +26,18 @@ def locked(file: IO[str]) -> bool:
 
 @contextmanager
 def working_alone(folder: Path) -> Iterator[None]:
-    """A block in which no other command writes stages of the run in this folder.
+    """A block in which no other command of this machine writes stages of the run in this folder, which need not be there yet.
 
     Raises:
         ConfigError: another one does; it is named.
-        TruingError: what the folder is in cannot be written.
     """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        file = folder.with_name(f".{folder.name}.working").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(folder.parent, error) from None
-    with file:
+    # Not in the storage: a command that is refused for its configuration leaves nothing there.
+    path = Path(gettempdir()) / f"truing-{os.getuid()}-{content_id('run', str(folder.resolve()))}.lock"
+    with path.open("a+", encoding="utf-8") as file:
         if not locked(file):
             file.seek(0)
             raise ConfigError(f"{folder}: {file.read().strip()} works on this run; wait until it has ended, or end it")
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.write(f"process {os.getpid()}\n")
         file.flush()
         yield

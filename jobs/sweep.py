@@ -33,7 +33,7 @@ __all__ = ["Answer", "Pool", "Swept", "sweep", "sweep_requests"]
 
 POLL = 0.25
 """Seconds between two looks at how far a pass has come."""
-ENDING = 10.0
+ENDING = 5.0
 """Seconds that the end of a pass is waited for, when it is ended before its time."""
 LIGHT = {"num_cpus": 0.1}
 """What reading or writing one block asks of the cluster: they must find a place beside engines that take every CPU."""

@@ -112,13 +112,13 @@ def test_nodes_that_may_come_count():
 
 
 def test_the_role_that_takes_what_is_short_is_made_smaller():
-    """Four ranks of a GPU and two engines on CPUs, on one node of two GPUs: the engines are not what is too much."""
+    """Four ranks of a GPU and two engines on CPUs, on one node of three GPUs: the engines are not what is too much."""
     overrides = [*APART, "policy.learner.ranks=4", "policy.learner.gpus=1", "policy.engine.count=2"]
-    two = Nodes("two GPUs", {"CPU": 64, "GPU": 2}, 1)
-    # By itself the group of ranks is refused first, so give each of them half.
-    halves = ["policy.learner.gpus=0.5", "policy.reference.gpus=0.5"]
-    line = refused([*overrides, *halves], [two])
-    assert line.startswith("policy: its roles together ask for 2.5 GPUs and the cluster has 2 (0.5 short);")
+    three = Nodes("three GPUs", {"CPU": 64, "GPU": 3}, 1)
+    # By itself the group of ranks is refused first, so give each of them three quarters: 4 x 0.75, and 0.5, are 3.5.
+    parts = ["policy.learner.gpus=0.75", "policy.reference.gpus=0.5"]
+    line = refused([*overrides, *parts], [three])
+    assert line.startswith("policy: its roles together ask for 3.5 GPUs and the cluster has 3 (0.5 short);")
     assert line.endswith("(the nearest layout that fits: policy.learner.ranks=3)")
 
 
