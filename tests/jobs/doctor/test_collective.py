@@ -61,13 +61,13 @@ def test_a_group_that_finds_no_room(cluster: None) -> None:
 
 
 def test_the_group_is_the_largest_learners() -> None:
-    study = load_study(LEARN, ["policy.learner.ranks=4", "policy.learner.gpus=0.5", "dpo={learner: {ranks: 2}}"])
+    study = load_study(LEARN, ["policy.learner.ranks=4", "policy.learner.gpus=0.75", "dpo={learner: {ranks: 2}}"])
     role = largest(study)
     assert role
     assert role.key == "policy.learner"
     count, wanted, backend = group_of(study, role)
     # Roles take turns on the CPUs.
-    assert (count, wanted.bundle, wanted.call_deadline, backend) == (4, {"GPU": 0.5}, 60.0, "nccl")
+    assert (count, wanted.bundle, wanted.call_deadline, backend) == (4, {"GPU": 0.75}, 60.0, "nccl")
 
 
 def test_a_learner_alone_is_tried_with_two() -> None:
