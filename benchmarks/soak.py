@@ -2,10 +2,11 @@
 
     python -m benchmarks.soak --minutes 60 --model FOLDER
 
-Runs configs/smoke/learn.yaml without an end, and every few seconds notes the memory that each role's processes have for
-themselves (USS: what they share with others, libraries above all, changes as others come and go), and of the raylet all that is
-resident, which is the object store. The first part of the time is warm-up; over the rest a line is fitted to each, and its slope is
-in the table. Ends with 1 where one grows by more than `--bearable` MB an hour, or where the run ended before its time.
+Runs configs/smoke/learn.yaml without an end, and every few seconds notes the anonymous memory of each role's processes, and of
+the raylet all that is resident, which is the object store. Files are not counted: the pages of a library belong to a process
+alone as soon as no other has it loaded, so that an engine "grows" by 40 MB when another one on the machine ends. The first part
+of the time is warm-up; over the rest a line is fitted to each, and its slope is in the table. Ends with 1 where one grows by more
+than `--bearable` MB an hour, or where the run ended before its time.
 """
 
 import argparse
@@ -55,11 +56,18 @@ def look(mark: str) -> dict[str, float]:
         try:
             environment = process.environ()
             if environment.get(MARK) == mark:
-                kind, has = environment.get(ROLE) or _kind(process), process.memory_full_info()
-                found[kind] += (has.rss if kind == RAYLET else has.uss) / MB
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                kind = environment.get(ROLE) or _kind(process)
+                found[kind] += (process.memory_info().rss if kind == RAYLET else _anonymous(process.pid)) / MB
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
             continue
     return dict(found)
+
+
+def _anonymous(process: int) -> int:
+    """Bytes of memory that belong to no file."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    (amount,) = (line.split()[1] for line in lines if line.startswith("Anonymous:"))
+    return int(amount) * 1024
 
 
 def _kind(process: psutil.Process) -> str:
