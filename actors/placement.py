@@ -71,7 +71,7 @@ def wait_for_room(
         if any(failed(one) for one in ready):
             return
         now = time.monotonic()
-        if not (waiting := _without_room(bundle)):
+        if not (waiting := without_room(bundle)):
             found = now
         elif now > found + patience:
             raise no_room(role, waiting, bundle, patience)
@@ -79,8 +79,8 @@ def wait_for_room(
             placed = now
 
 
-def _without_room(bundle: Mapping[str, float]) -> int:
-    """How many actors that ask for just this no node has room for."""
+def without_room(bundle: Mapping[str, float]) -> int:
+    """How many actors or tasks that ask for just this no node has room for."""
     state = get_cluster_resource_state(cast("Any", global_worker).gcs_client)
     asked = [(dict(one.request.resources_bundle), one.count) for one in state.pending_resource_requests]
     return sum(count for wanted, count in asked if wanted == dict(bundle))

@@ -2,14 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, cast
 
 from ray._private.state import actors
-from ray._private.worker import global_worker
-from ray.autoscaler.v2.sdk import get_cluster_resource_state
 
 from actors.group import Needs
-from actors.placement import Together, no_room
+from actors.placement import Together, no_room, without_room
 from jobs.worker import Count
 from truing.errors import ActorDied
 
@@ -63,7 +60,7 @@ class Watch:
 
     def _look(self, count: Count, now: float) -> None:
         role, bundles = self._may_want(count)
-        short = next(((bundle, waiting) for bundle in bundles if (waiting := _waiting(bundle))), None)
+        short = next(((bundle, waiting) for bundle in bundles if (waiting := without_room(bundle))), None)
         if short is None:
             self._room = now
         elif now > self._room + self._needs.patience:
@@ -85,13 +82,6 @@ class Watch:
             if said not in self._told:
                 self._told.add(said)
                 logger.warning("%s: %s", self._title, said)
-
-
-def _waiting(bundle: Mapping[str, float]) -> int:
-    """How many actors or tasks that ask for just this no node has room for."""
-    state = get_cluster_resource_state(cast("Any", global_worker).gcs_client)
-    asked = [(dict(one.request.resources_bundle), one.count) for one in state.pending_resource_requests]
-    return sum(count for wanted, count in asked if wanted == dict(bundle))
 
 
 def _is_there(worker: str, begun: int) -> bool:

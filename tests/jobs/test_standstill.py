@@ -11,7 +11,8 @@ import pytest
 import ray
 
 from actors.group import Needs
-from jobs.standstill import Watch, _is_there, _waiting
+from actors.placement import without_room
+from jobs.standstill import Watch, _is_there
 from jobs.worker import Count
 from tests.local_ray import local_ray
 from truing.errors import ActorDied, ShortOfResources
@@ -67,7 +68,7 @@ def loaded(holder: Any, asked: int) -> Count:
 
 def until_waiting(bundle: dict[str, float]) -> None:
     """Ray knows a moment later what waits for room."""
-    while not _waiting(bundle):
+    while not without_room(bundle):
         time.sleep(0.1)
 
 
