@@ -1,12 +1,13 @@
 """The Ray boundary: groups of actors, calls that do not block, results that need not pass through the driver."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
-from ray import ObjectRef
 
 from actors.learner import Seat
 from actors.pending import (
@@ -22,8 +23,8 @@ from actors.pending import (
     shares,
     split_sizes,
 )
-from actors.placement import wait_for_room
-from actors.starting import Needs, Started, start_interruptible, start_ranks, start_stateless
+from actors.placement import wait_for_room, without_room
+from actors.starting import Joiner, Needs, Started, start_interruptible, start_ranks, start_stateless
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -187,7 +188,8 @@ class Elastic(ActorGroup[A]):
 
     def __init__(self, role: str, least: int, most: int, start: Callable[[int], Started], needs: Needs) -> None:
         super().__init__(role, least, start, needs)
-        self._most, self._coming, self._failures = most, Started([], []), 0
+        self._most, self._failures = most, 0
+        self._coming: list[Joiner] = []
 
     def aside(self, function: Callable[[A], object]) -> None:
         """Call every actor beside what it is doing, and wait."""
@@ -196,21 +198,28 @@ class Elastic(ActorGroup[A]):
 
     def join(self) -> int:
         """Take in who has loaded meanwhile, and begin to start as many as are missing of the most; how many there are now."""
-        members, coming, still = self._started, self._coming, Started([], [])
-        loaded, _ = ray.wait(coming.loading, num_returns=len(coming.loading), timeout=0) if coming.loading else ([], [])
-        for host, loading in zip(coming.hosts, coming.loading, strict=True):
-            taker = still if loading not in loaded else members if self._has_started(loading) else None
-            if taker is not None:
-                taker.hosts.append(host)
-                taker.loading.append(loading)
-        missing = self._most - len(members.hosts) - len(still.hosts) if self._failures < FAILURES else 0
+        members, coming, now = self._started, self._coming, time.monotonic()
+        refs = [one.loading for one in coming]
+        loaded, waiting = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
+        # Whose room is missing is not said: while anybody's is, nobody is late.
+        room = not (waiting and without_room(self._needs.bundle))
+        self._coming = []
+        for one in coming:
+            if one.loading in loaded and self._may_join(failure(one.loading, "start")):
+                members.hosts.append(one.host)
+                members.loading.append(one.loading)
+            elif one.loading in waiting and room and now > one.placed + self._needs.start_deadline:
+                ray.kill(one.host)
+                self._may_join(f"it has not loaded within {self._needs.start_deadline:g} s")
+            elif one.loading in waiting:
+                self._coming.append(one if room else replace(one, placed=now))
+        missing = self._most - len(members.hosts) - len(self._coming) if self._failures < FAILURES else 0
         fresh = self._start(max(0, missing))
-        self._coming = Started([*still.hosts, *fresh.hosts], [*still.loading, *fresh.loading])
+        self._coming += [Joiner(*one, now) for one in zip(fresh.hosts, fresh.loading, strict=True)]
         return len(members.hosts)
 
-    def _has_started(self, loading: "ObjectRef[Any]") -> bool:
-        """Whether what was to join has loaded. If not, it is logged why."""
-        reason = failure(loading, "start")
+    def _may_join(self, reason: str | None) -> bool:
+        """Whether nothing is against it. What is, is logged."""
         if reason is None:
             self._failures = 0
             return True
@@ -232,9 +241,9 @@ class Elastic(ActorGroup[A]):
 
     def close(self) -> None:
         """End the processes, those that are still loading too."""
-        for host in self._coming.hosts:
-            ray.kill(host)
-        self._coming = Started([], [])
+        for one in self._coming:
+            ray.kill(one.host)
+        self._coming = []
         super().close()
 
 

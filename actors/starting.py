@@ -52,6 +52,15 @@ class Started:
     together: Together | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """A process that is to join a group: its handle, what it answers when it has loaded, since when it had room."""
+
+    host: Any
+    loading: "ObjectRef[Any]"
+    placed: float
+
+
 def start_stateless(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:
     """Actors that Ray may start again: they are made as they start."""
     hosts = [_start(role, needs, make) for _ in range(count)]

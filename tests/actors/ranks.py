@@ -149,7 +149,10 @@ def meet_others(seat: Seat) -> None:
 
 
 class Moody(Toy):
-    """Each time that one is made a letter of a file is used up: r, it refuses; d, it dies; without one all is well."""
+    """Each time that one is made a letter of a file is used up.
+
+    r, it refuses; d, it dies; h, it hangs; without one all is well.
+    """
 
     def __init__(self, moods: Path) -> None:
         super().__init__()
@@ -159,6 +162,8 @@ class Moody(Toy):
             raise ConfigError("toy: the folder is empty; give another")
         if mood == "d":
             self.end()
+        if mood == "h":
+            self.sleep(600.0)
 
 
 class Meeting:

@@ -111,10 +111,10 @@ def test_a_stateless_actor_that_hangs_is_replaced_alone(cluster: None) -> None:
     group.close()
 
 
-def joining(moods: Path) -> Elastic[Moody]:
+def joining(moods: Path, needs: Needs = NEEDS) -> Elastic[Moody]:
     """One actor, and a second one that is to join, in one mood after another."""
     moods.write_text("")
-    group = ActorGroup.elastic("toys", 1, 2, partial(Moody, moods), NEEDS)
+    group = ActorGroup.elastic("toys", 1, 2, partial(Moody, moods), needs)
     group.ready()
     return group
 
@@ -134,7 +134,18 @@ def test_why_an_actor_cannot_join_is_said_and_after_three_failures_no_more_are_s
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     # Of five only three were made, and none is on its way.
     assert (tmp_path / "moods").read_text() == "rr"
-    assert group._coming.hosts == []
+    assert group._coming == []
+    group.close()
+
+
+def test_who_hangs_while_it_loads_is_ended_and_another_joins_in_its_place(
+    cluster: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = joining(tmp_path / "moods", replace(NEEDS, start_deadline=20))
+    (tmp_path / "moods").write_text("h")
+    until(lambda: group.join() == 2)
+    assert caplog.messages == ["toys: an actor cannot join: it has not loaded within 20 s"]
+    assert len(set(group.broadcast(Moody.who))) == 2
     group.close()
 
 
