@@ -64,7 +64,9 @@ def _check_alone(role: Role, names: Mapping[NodeRole, str], nodes: Sequence[Node
     for name, each in wanted.items():
         there = _there(name, nodes)
         if role.count * each > there:
-            lower = f"lower {role.key}.{_word(name).lower()}" if name in WORDS else f"see cluster.nodes.{role.node}"
+            lower = (
+                f"lower {role.settings}.{_word(name).lower()}" if name in WORDS else f"see cluster.nodes.{role.node}"
+            )
             lower = f"lower cluster.memory.{role.node}" if name == MEMORY else lower
             raise ShortOfResources(
                 f"{role.key}: asks for {role.count} x {each:g} = {role.count * each:g} {_word(name)} and the cluster has"
@@ -96,7 +98,7 @@ def _nearest(roles: Sequence[Role], names: Mapping[NodeRole, str], nodes: Sequen
         largest = max(several, key=lambda i: left[i].count * _amount(left[i].asks(names), scarce))
         left[largest] = replace(left[largest], count=left[largest].count - 1)
     changed = [now for now, before in zip(left, roles, strict=True) if now.count < before.count]
-    return ", ".join(f"{role.key}.{'ranks' if role.node == 'learner' else 'count'}={role.count}" for role in changed)
+    return ", ".join(f"{role.number}={role.count}" for role in changed)
 
 
 def _scarce(roles: Sequence[Role], names: Mapping[NodeRole, str], nodes: Sequence[Nodes]) -> str | None:

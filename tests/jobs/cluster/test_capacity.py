@@ -47,9 +47,19 @@ def refused(overrides: list[str], nodes: list[Nodes]) -> str:
             "sft.generate.engine: asks for 1 x 5 = 5 CPUs and the cluster has 4 (1 short); 0 of them fit",
         ),
         (
-            # Served, the labeler begins with three replicas, whatever the number of its engines is otherwise.
+            # Served, the labeler begins with three replicas, whatever the number of its engines is otherwise. It is the study's.
             "policy.rewards=[{kind: ai_score, serve: {min: 3, max: 4}}]",
-            "policy.rewards.0.labeler.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit, or lower",
+            (
+                "policy.rewards.0.labeler.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit,"
+                " or lower labeler.engine.cpus"
+            ),
+        ),
+        (
+            "policy.rewards=[{kind: ai_score, labeler: {engine: {count: 3}}}]",
+            (
+                "policy.rewards.0.labeler.engine: asks for 3 x 2 = 6 CPUs and the cluster has 4 (2 short); 2 of them fit,"
+                " or lower policy.rewards.0.labeler.engine.cpus"
+            ),
         ),
         (
             # Engine, learner and reference, two CPUs each, no longer take turns.
@@ -83,6 +93,17 @@ def test_the_nearest_layout_that_fits_is_named():
     assert line.startswith("policy: its roles together ask for 10 CPUs and the cluster has 6 (4 short);")
     assert line.endswith("(the nearest layout that fits: policy.engine.count=1)")
     check_capacity(load_study(LEARN, [*APART, "policy.engine.count=1"]), [Nodes("node", {"CPU": 2}, 3)])
+
+
+def test_the_number_to_lower_is_named_by_the_key_that_sets_it():
+    """Engine, learner and reference of 2 CPUs each leave 2 of 8 for three judges of 2."""
+    eight = [Nodes("machine", {"CPU": 8}, 1)]
+    own = "labeler: {engine: {count: 3}}"
+    for judge, key in {"serve: {min: 3, max: 4}": "serve.min", own: "labeler.engine.count"}.items():
+        line = refused([*APART, f"policy.rewards=[{{kind: ai_score, {judge}}}]"], eight)
+        assert line.endswith(f"(the nearest layout that fits: policy.rewards.0.{key}=1)")
+    line = refused([*APART, "labeler.engine.count=3", "policy.rewards=[{kind: ai_score}]"], eight)
+    assert line.endswith("(the nearest layout that fits: labeler.engine.count=1)")
 
 
 def test_gpus_are_counted_also_where_roles_take_turns():
