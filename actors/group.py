@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -32,7 +31,7 @@ P = ParamSpec("P")
 logger = logging.getLogger(__name__)
 
 FAILURES = 3
-"""Actors in a row that cannot be started, after which an elastic group starts no more."""
+"""Times in a row that actors cannot be started, after which an elastic group starts no more."""
 
 
 class ActorGroup(Generic[A]):
@@ -198,46 +197,61 @@ class Elastic(ActorGroup[A]):
 
     def join(self) -> int:
         """Take in who has loaded meanwhile, and begin to start as many as are missing of the most; how many there are now."""
-        members, coming, now = self._started, self._coming, time.monotonic()
+        coming, now, count = self._coming, time.monotonic(), len(self._hosts)
         refs = [one.loading for one in coming]
         loaded, waiting = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
         # Whose room is missing is not said: while anybody's is, nobody is late.
         room = not (waiting and without_room(self._needs.bundle))
-        self._coming = []
-        for one in coming:
-            if one.loading in loaded and self._may_join(failure(one.loading, "start")):
-                members.hosts.append(one.host)
-                members.loading.append(one.loading)
-            elif one.loading in waiting and room and now > one.placed + self._needs.start_deadline:
+        self._coming, reasons = [], list[str]()
+        for one in (each.seen(now, room=room) for each in coming):
+            reason = failure(one.loading, "start") if one.loading in loaded else self._late(one, now)
+            if reason is not None:
+                reasons.append(reason)
                 ray.kill(one.host)
-                self._may_join(f"it has not loaded within {self._needs.start_deadline:g} s")
-            elif one.loading in waiting:
-                self._coming.append(one if room else replace(one, placed=now))
-        missing = self._most - len(members.hosts) - len(self._coming) if self._failures < FAILURES else 0
+            elif one.loading in loaded:
+                self._started.hosts.append(one.host)
+                self._started.loading.append(one.loading)
+            else:
+                self._coming.append(one)
+        self._count_failures(reasons, joined=len(self._hosts) - count)
+        missing = self._most - len(self._hosts) - len(self._coming) if self._failures < FAILURES else 0
         fresh = self._start(max(0, missing))
-        self._coming += [Joiner(*one, now) for one in zip(fresh.hosts, fresh.loading, strict=True)]
-        return len(members.hosts)
+        self._coming += map(Joiner, fresh.hosts, fresh.loading)
+        return len(self._hosts)
 
-    def _may_join(self, reason: str | None) -> bool:
-        """Whether nothing is against it. What is, is logged."""
-        if reason is None:
-            self._failures = 0
-            return True
-        self._failures += 1
+    def _late(self, one: Joiner, now: float) -> str | None:
+        """What is against who has had room for so long that it should have loaded."""
+        late = one.placed is not None and now > one.placed + self._needs.start_deadline
+        return f"it has not loaded within {self._needs.start_deadline:g} s" if late else None
+
+    def _count_failures(self, reasons: Sequence[str], *, joined: int) -> None:
+        """Log why some cannot join. Several at once are one failure: of a node, it may be."""
+        self._failures = 0 if joined else self._failures + bool(reasons)
         more = f"; {self._failures} in a row, no more are started" if self._failures >= FAILURES else ""
-        logger.warning("%s: an actor cannot join: %s%s", self.role, reason.partition("; run the same command")[0], more)
-        return False
+        for reason in reasons:
+            said = reason.partition("; run the same command")[0]
+            logger.warning("%s: an actor cannot join: %s%s", self.role, said, more)
 
     def renew(self) -> None:
-        """Go on without those that are lost; where nobody is left, begin to start as many as at first."""
+        """Go on without those that are lost; where nobody is left, begin with as many as at first."""
         lost = set(self.lost())
         for i in lost:
             ray.kill(self._hosts[i])
         stay = [i for i in range(len(self._hosts)) if i not in lost]
         hosts, loading = self._started.hosts, self._started.loading
-        self._started = (
-            Started([hosts[i] for i in stay], [loading[i] for i in stay]) if stay else self._start(self._count)
-        )
+        self._started = Started([hosts[i] for i in stay], [loading[i] for i in stay]) if stay else self._successors()
+
+    def _successors(self) -> Started:
+        """As many as at first: who is about to join, for they may have the room that is left, and others."""
+        refs = [one.loading for one in self._coming]
+        loaded, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
+        able = [one for one in self._coming if one.loading not in loaded or not failed(one.loading)]
+        self._coming = []
+        for one in able[self._count :]:
+            ray.kill(one.host)
+        taken = able[: self._count]
+        fresh = self._start(self._count - len(taken))
+        return Started([*(one.host for one in taken), *fresh.hosts], [*(one.loading for one in taken), *fresh.loading])
 
     def close(self) -> None:
         """End the processes, those that are still loading too."""

@@ -1,7 +1,7 @@
 """How the processes of a group are started: what one needs, where they are put, and where ranks will meet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -54,11 +54,16 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """A process that is to join a group: its handle, what it answers when it has loaded, since when it had room."""
+    """A process that is to join a group: its handle, what it answers when it has loaded, since when it is known to have room."""
 
     host: Any
     loading: "ObjectRef[Any]"
-    placed: float
+    placed: float | None = None
+
+    def seen(self, now: float, *, room: bool) -> "Joiner":
+        """The same, loading still at this time, with room or perhaps without."""
+        placed = now if self.placed is None else self.placed
+        return replace(self, placed=placed if room else None)
 
 
 def start_stateless(role: str, make: Callable[[], object], needs: Needs, count: int) -> Started:

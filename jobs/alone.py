@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import IO
@@ -29,10 +30,10 @@ def working_alone(folder: Path) -> Iterator[None]:
     """A block in which no other command of this machine writes stages of the run in this folder, which need not be there yet.
 
     Raises:
-        ConfigError: another one does; it is named.
+        ConfigError: another one does, it is named; or the folder of the locks is not this user's.
     """
     # Not in the storage: a command that is refused for its configuration leaves nothing there.
-    path = Path(gettempdir()) / f"truing-{os.getuid()}-{content_id('run', str(folder.resolve()))}.lock"
+    path = _own_folder() / f"{content_id('run', str(folder.resolve()))}.lock"
     with path.open("a+", encoding="utf-8") as file:
         if not locked(file):
             file.seek(0)
@@ -41,3 +42,14 @@ def working_alone(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}\n")
         file.flush()
         yield
+
+
+def _own_folder() -> Path:
+    """This user's folder among the temporary ones, where others cannot put a link in a lock's place."""
+    folder = Path(gettempdir()) / f"truing-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{folder}: is to be a folder that this user alone can write; remove it, or set TMPDIR")
+    return folder

@@ -32,7 +32,9 @@ def train_reward_model(context: Context) -> Path:
     study, settings = context.study, context.study.reward_model
     assert settings is not None
     data = compared(context, settings, "reward_model", settings.margin)
-    key = context.key("rm", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids)
+    key = context.key(
+        "reward model", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids
+    )
     headline("Reward model")
     return trained(context, "reward_model", key, partial(_work, context, settings, data), _show)
 

@@ -99,6 +99,7 @@ class Tally:
 
     def spent(self, worker: str, usage: Usage) -> None:
         """What one worker has used so far."""
+        self._count.signs += 1
         self._count.usage[worker] = usage
 
     def stop(self, kind: str, message: str) -> None:
@@ -223,8 +224,8 @@ class Worker:
         self._table.dead_letters.append(dead)
         self._table.passing.append(passing)
         self._note(-unasked - len(passing))
-        if self._usage is not None:
-            self._tally.spent.remote(self._name, self._usage(self._subject))
+        if (used := self._used()) is not None:
+            self._tally.spent.remote(self._name, used)
         failed = {row["id"]: row["reason"] for row in [*dead, *passing]}
         self._stopped = not self._told(self._tally.add.remote(len(done), failed))
         return done
@@ -236,10 +237,21 @@ class Worker:
             log.write(f"{asked}\n")
 
     def _error(self, work: "Future[Any]", deadline: float, late: str, remedy: str) -> BaseException | None:
-        """What the thread's work has raised, if anything. What takes longer than its deadline ends the process."""
-        if not wait([work], timeout=deadline).done:
-            self._end(f"worker: {late} within {deadline:g} s; {remedy}, or look at its log")
+        """What the thread's work has raised, if anything. What takes longer than its deadline ends the process.
+
+        Who asks a server, and has had an answer or a refusal meanwhile, is at work: each of its requests has a deadline.
+        """
+        used = self._used()
+        while not wait([work], timeout=deadline).done:
+            before, used = used, self._used()
+            if used is None or used == before:
+                self._end(f"worker: {late} within {deadline:g} s; {remedy}, or look at its log")
+            self._tally.spent.remote(self._name, used)
         return work.exception()
+
+    def _used(self) -> Usage | None:
+        """What has been used so far, where that is counted."""
+        return None if self._usage is None or self._subject is None else self._usage(self._subject)
 
     def _end(self, why: str) -> None:
         """End the process, as if it had died: Ray starts another, and hands it the same batch."""

@@ -106,8 +106,15 @@ def accuracy(found: Sequence[float], labels: Sequence[float], prompts: Sequence[
 
 
 def by_prompt(values: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
-    """Mean over comparisons, n their number; its interval draws prompts, since comparisons of one are not independent."""
-    return replace(bootstrap_mean(values, seed=seed, groups=prompts), n=len(values))
+    """Mean over comparisons, n their number; its interval draws prompts, since comparisons of one are not independent.
+
+    Where all are of one prompt it draws comparisons, and says nothing of other prompts.
+    """
+    return replace(bootstrap_mean(values, seed=seed, groups=_drawn(prompts)), n=len(values))
+
+
+def _drawn(prompts: Sequence[str]) -> Sequence[str] | None:
+    return prompts if len(set(prompts)) > 1 else None
 
 
 def calibration(found: Sequence[float], labels: Sequence[float]) -> tuple[Bin, ...]:
@@ -121,7 +128,7 @@ def calibration(found: Sequence[float], labels: Sequence[float]) -> tuple[Bin, .
 def ece(found: Sequence[float], labels: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
     """Expected calibration error over the bins of `calibration`; n and interval as `by_prompt` has them."""
     error = partial(calibration_error, edges=EDGES)
-    interval = bootstrap(error, *_confidences(found, labels), seed=seed, groups=prompts)
+    interval = bootstrap(error, *_confidences(found, labels), seed=seed, groups=_drawn(prompts))
     return replace(interval, n=len(found))
 
 

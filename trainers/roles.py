@@ -82,7 +82,12 @@ def labeler_needs(labeler: Online | RecordedLabeler, cluster: Cluster) -> Needs:
     """What one labeler asks of the cluster; one that only waits for a network asks for hardly anything."""
     if isinstance(labeler, EngineLabeler):
         return engine_needs(labeler.engine, cluster, "labeler", cluster.restarts)
-    return Needs(0, 0, {}, cluster.start_deadline, cluster.call_deadline, cluster.restarts)
+    return Needs(0, 0, {}, cluster.start_deadline, cluster.call_deadline, cluster.restarts, patience=_patience(cluster))
+
+
+def _patience(cluster: Cluster) -> float:
+    """Seconds in which there must be room: nodes that an autoscaler adds take minutes to come."""
+    return float(cluster.start_deadline) if cluster.autoscaling else ROOM
 
 
 def _needs(
@@ -90,8 +95,6 @@ def _needs(
 ) -> Needs:
     cpus = 0 if cluster.colocate else role.cpus
     resources = {cluster.nodes[node]: 1.0} if node in cluster.nodes else {}
-    # Nodes that an autoscaler adds take minutes to come.
-    patience = float(cluster.start_deadline) if cluster.autoscaling else ROOM
     memory = int(cluster.memory.get(node, 0) * GIB)
     return Needs(
         cpus,
@@ -101,7 +104,7 @@ def _needs(
         cluster.call_deadline,
         restarts,
         resources,
-        patience,
+        _patience(cluster),
         memory,
     )
 

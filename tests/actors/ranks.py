@@ -151,7 +151,7 @@ def meet_others(seat: Seat) -> None:
 class Moody(Toy):
     """Each time that one is made a letter of a file is used up.
 
-    r, it refuses; d, it dies; h, it hangs; without one all is well.
+    r, it refuses; d, it dies; h, it hangs; s, it takes its time; without one all is well.
     """
 
     def __init__(self, moods: Path) -> None:
@@ -162,8 +162,8 @@ class Moody(Toy):
             raise ConfigError("toy: the folder is empty; give another")
         if mood == "d":
             self.end()
-        if mood == "h":
-            self.sleep(600.0)
+        if mood in ("h", "s"):
+            self.sleep(600.0 if mood == "h" else 5.0)
 
 
 class Meeting:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from actors.group import ActorGroup, Elastic, Needs
+from actors.starting import Joiner
 from tests.actors.ranks import Meeting, Moody, Toy
 from truing.errors import ActorLost
 
@@ -146,6 +148,30 @@ def test_who_hangs_while_it_loads_is_ended_and_another_joins_in_its_place(
     until(lambda: group.join() == 2)
     assert caplog.messages == ["toys: an actor cannot join: it has not loaded within 20 s"]
     assert len(set(group.broadcast(Moody.who))) == 2
+    group.close()
+
+
+def test_who_joins_is_late_after_the_time_in_which_it_is_known_to_have_had_room() -> None:
+    """Groups look at most once a step, which can take longer than a start may."""
+    one = Joiner(None, cast("Any", None))
+    first = one.seen(1000.0, room=True)
+    assert (one.placed, first.placed) == (None, 1000.0)
+    assert first.seen(1300.0, room=True).placed == 1000.0
+    assert first.seen(1300.0, room=False).placed is None
+
+
+def test_where_nobody_is_left_who_is_about_to_join_takes_the_place(cluster: None, tmp_path: Path) -> None:
+    """The room may hold no more: another one beside it would wait in vain."""
+    group = joining(tmp_path / "moods")
+    (tmp_path / "moods").write_text("sr")
+    group.join()
+    with pytest.raises(ActorLost):
+        group.broadcast(Moody.end)
+    group.renew()
+    until(lambda: (tmp_path / "moods").read_text() == "r")
+    assert len(group.ready().broadcast(Moody.who)) == 1
+    # The one that would have refused was not begun.
+    assert (tmp_path / "moods").read_text() == "r"
     group.close()
 
 

@@ -140,6 +140,27 @@ def test_a_second_command_on_a_run_is_refused_and_the_report_is_not(cli: Call, t
         pass
 
 
+@pytest.mark.parametrize("there", ["link", "file", "open"])
+def test_locks_that_others_could_have_laid_are_refused(
+    cli: Call, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+):
+    """A link in the place of a lock would be followed, and what it names emptied."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    locks = tmp_path / f"truing-{os.getuid()}"
+    if there == "link":
+        (tmp_path / "elsewhere").mkdir()
+        locks.symlink_to(tmp_path / "elsewhere")
+    elif there == "file":
+        locks.touch()
+    else:
+        locks.mkdir()
+        locks.chmod(0o777)
+    given = (str(LEARN), f"storage={tmp_path}", f"model.path={tiny}", f"labeler.model.path={tiny}")
+    done = cli("train", *given).expect(2)
+    assert done.err == f"truing: {locks}: is to be a folder that this user alone can write; remove it, or set TMPDIR\n"
+    assert not list(tmp_path.glob("elsewhere/*"))
+
+
 def test_a_report_does_without_git(cli: Call, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An image for pods need not have it."""
     monkeypatch.setenv("PATH", str(tmp_path))

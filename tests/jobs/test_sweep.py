@@ -43,10 +43,11 @@ def run(
     restarts: int = 2,
     batch: int = 2,
     needs: Needs | None = None,
+    usage: Any = None,
     connect: Callable[[], None] = lambda: None,
 ) -> list[Row]:
     needs = needs or Needs(0, 0, {}, 60, 60, restarts)
-    pool = Pool(make or partial(Doubler, folder / "asked"), answer, needs, batch=batch)
+    pool = Pool(make or partial(Doubler, folder / "asked"), answer, needs, batch=batch, usage=usage)
     return sweep("doubling", rows(count), Table(folder / "doubled"), pool, max_failed=max_failed, connect=connect)
 
 
@@ -202,6 +203,13 @@ def test_a_worker_that_hangs_each_time_ends_the_pass_in_one_line(tmp_path: Path)
     # The first, and the one that took its place.
     assert workers.noted(tmp_path / "hung") == 2
     assert [row["twice"] for row in run(tmp_path, 6, workers.double)] == [0, 2, 4, 6, 8, 10]
+
+
+def test_who_still_sends_requests_does_not_hang(tmp_path: Path):
+    """Two requests of 8 s are more than the 12 s in which something must move, and each of them is less."""
+    needs = Needs(0, 0, {}, 60, 12, restarts=0)
+    answers = run(tmp_path, 2, workers.send_slowly, needs=needs, usage=workers.sent)
+    assert [row["twice"] for row in answers] == [0, 2]
 
 
 def test_a_model_that_does_not_load_ends_the_pass_in_one_line(tmp_path: Path):

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from actors.spending import Usage
 from truing.errors import ConfigError
 from truing.records import Failed, NotAsked, Row, Unparsable
 
@@ -44,6 +45,19 @@ def double_even(subject: Doubler, rows: list[Row]) -> list[Answer]:
         elif row["number"] % 2:
             answers[i] = Failed("odd")
     return answers
+
+
+def send_slowly(subject: Doubler, rows: list[Row]) -> list[Answer]:
+    """A server that takes its time over each row."""
+    for _ in rows:
+        time.sleep(8)
+        subject.spent += 1
+    return subject.double(rows)
+
+
+def sent(subject: Doubler) -> Usage:
+    """What it has been asked."""
+    return Usage(requests=subject.spent)
 
 
 def fail_by_rest(subject: Doubler, rows: list[Row]) -> list[Answer]:

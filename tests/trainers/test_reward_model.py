@@ -133,6 +133,15 @@ def test_calibration_error_is_the_weighted_mean_distance() -> None:
     assert (found.low, found.high, found.n) == (pytest.approx(0.1), pytest.approx(0.15), 4)
 
 
+def test_of_one_prompt_alone_comparisons_are_drawn() -> None:
+    """The only resample of one prompt is itself: an interval of no width would look certain."""
+    one = ["a"] * 4
+    found = accuracy(GAPS, LABELS, one, seed=0)
+    assert (found.low, found.high) == (accuracy(GAPS, LABELS, list("abcd"), seed=0).low, 1.0)
+    error = ece(GAPS, LABELS, one, seed=0)
+    assert error.low < error.value < error.high
+
+
 def test_timid_predictions_that_come_true_have_an_error() -> None:
     # P = 0.51 and always right: |0.51 - 1|. (Entered in both orders, the middle bin would say 0.)
     gap = math.log(0.51 / 0.49)
