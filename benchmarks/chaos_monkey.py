@@ -100,29 +100,35 @@ class Monkey:
         kills: list[Kill] = []
         for role in order:
             time.sleep(self._random.uniform(0, pause))
-            if self._command.process.poll() is not None:
+            if self._has_ended() or (kill := self._one(role)) is None:
                 break
-            kills.append(self._one(role))
+            kills.append(kill)
         return kills
+
+    def _has_ended(self) -> bool:
+        return self._command.process.poll() is not None
 
     def _shuffled(self) -> list[str]:
         return self._random.sample(self._roles, len(self._roles))
 
-    def _one(self, role: str) -> Kill:
+    def _one(self, role: str) -> Kill | None:
+        """The kill; None where the run has ended before there was whom to kill."""
         reached, at = self._reached(), time.monotonic()
         lowest = reached
-        self._end(role)
+        if not self._end(role):
+            return None
         # The step or block that was under way may still come: two further is over it.
         while (now := self._reached()) <= reached + 1:
             lowest = min(lowest, now)
-            if self._command.process.poll() is not None:
+            if self._has_ended():
                 break
             if time.monotonic() - at > self._deadline:
                 raise TimeoutError(f"{role}: nothing new within {self._deadline:g} s of its kill")
             time.sleep(POLL)
         return Kill(role, round(at - self._begun, 1), reached, round(time.monotonic() - at, 1), reached - lowest)
 
-    def _end(self, role: str) -> None:
+    def _end(self, role: str) -> bool:
+        """End a process, or take a node away; False where the run has ended before."""
         if role == "driver":
             self._command.process.kill()
             self._command.again()
@@ -131,10 +137,13 @@ class Monkey:
         else:
             until = time.monotonic() + self._deadline
             while not (there := _with(ROLE, role)):
+                if self._has_ended():
+                    return False
                 if time.monotonic() > until:
                     raise TimeoutError(f"{role}: there is no such process")
                 time.sleep(POLL)
             os.kill(self._random.choice(there).pid, signal.SIGKILL)
+        return True
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
