@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import ray
+from ray import ObjectRef
 
 from actors.learner import Seat
 from actors.pending import (
@@ -197,12 +198,11 @@ class Elastic(ActorGroup[A]):
 
     def join(self) -> int:
         """Take in who has loaded meanwhile, and begin to start as many as are missing of the most; how many there are now."""
-        coming, now, count = self._coming, time.monotonic(), len(self._hosts)
-        refs = [one.loading for one in coming]
-        loaded, waiting = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
+        coming, loaded, now, count = self._coming, self._loaded(), time.monotonic(), len(self._hosts)
         # Whose room is missing is not said: while anybody's is, nobody is late.
-        room = not (waiting and without_room(self._needs.bundle))
-        self._coming, reasons = [], list[str]()
+        room = len(loaded) == len(coming) or not without_room(self._needs.bundle)
+        self._coming = []
+        reasons: list[str] = []
         for one in (each.seen(now, room=room) for each in coming):
             reason = failure(one.loading, "start") if one.loading in loaded else self._late(one, now)
             if reason is not None:
@@ -218,6 +218,11 @@ class Elastic(ActorGroup[A]):
         fresh = self._start(max(0, missing))
         self._coming += map(Joiner, fresh.hosts, fresh.loading)
         return len(self._hosts)
+
+    def _loaded(self) -> "list[ObjectRef[Any]]":
+        """What has come of the loading of those that are to join, where something has."""
+        refs = [one.loading for one in self._coming]
+        return ray.wait(refs, num_returns=len(refs), timeout=0)[0] if refs else []
 
     def _late(self, one: Joiner, now: float) -> str | None:
         """What is against who has had room for so long that it should have loaded."""
@@ -243,13 +248,11 @@ class Elastic(ActorGroup[A]):
 
     def _successors(self) -> Started:
         """As many as at first: who is about to join, for they may have the room that is left, and others."""
-        refs = [one.loading for one in self._coming]
-        loaded, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
-        able = [one for one in self._coming if one.loading not in loaded or not failed(one.loading)]
-        self._coming = []
-        for one in able[self._count :]:
+        gone = [loading for loading in self._loaded() if failed(loading)]
+        able = [one for one in self._coming if one.loading not in gone]
+        taken, others, self._coming = able[: self._count], able[self._count :], []
+        for one in others:
             ray.kill(one.host)
-        taken = able[: self._count]
         fresh = self._start(self._count - len(taken))
         return Started([*(one.host for one in taken), *fresh.hosts], [*(one.loading for one in taken), *fresh.loading])
 

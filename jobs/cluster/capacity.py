@@ -64,10 +64,11 @@ def _check_alone(role: Role, names: Mapping[NodeRole, str], nodes: Sequence[Node
     for name, each in wanted.items():
         there = _there(name, nodes)
         if role.count * each > there:
-            lower = (
-                f"lower {role.settings}.{_word(name).lower()}" if name in WORDS else f"see cluster.nodes.{role.node}"
-            )
-            lower = f"lower cluster.memory.{role.node}" if name == MEMORY else lower
+            lower = f"see cluster.nodes.{role.node}"
+            if name in WORDS:
+                lower = f"lower {role.settings}.{_word(name).lower()}"
+            if name == MEMORY:
+                lower = f"lower cluster.memory.{role.node}"
             raise ShortOfResources(
                 f"{role.key}: asks for {role.count} x {each:g} = {role.count * each:g} {_word(name)} and the cluster has"
                 f" {there:g} ({role.count * each - there:g} short); {fits} of them fit, or {lower}"
