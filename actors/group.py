@@ -10,20 +10,9 @@ import ray
 from ray import ObjectRef
 
 from actors.learner import Seat
-from actors.pending import (
-    PATIENCE,
-    Arriving,
-    Held,
-    Pending,
-    actor_of,
-    failed,
-    failure,
-    fetch,
-    held,
-    shares,
-    split_sizes,
-)
+from actors.pending import PATIENCE, Arriving, Held, Pending, actor_of, failed, failure, fetch, held
 from actors.placement import wait_for_room, without_room
+from actors.sharing import length, shares, split_sizes, takers
 from actors.starting import Joiner, Needs, Started, start_interruptible, start_ranks, start_stateless
 
 A = TypeVar("A")
@@ -113,12 +102,11 @@ class ActorGroup(Generic[A]):
     ) -> Pending[T]:
         """Call with each actor's share of the columns (all of one length), in order, and the common arguments.
 
-        The function returns one item for each item of the first column. Where there are fewer items than actors, those
-        work whose turn it is.
+        The function returns one item for each item of the first column. Where not all actors take part (`sharing.takers`),
+        those work whose turn it is.
         """
-        total = sum(columns[0].sizes) if isinstance(columns[0], Pending) else len(columns[0])
-        hosts = self._takers(total)
-        sizes = split_sizes(total, len(hosts))
+        hosts = self._takers(columns[0])
+        sizes = split_sizes(length(columns[0]), len(hosts))
         split = [shares(column, sizes) for column in columns]
         refs = [
             host.call.options(name=self._what(function)).remote(function, *(share[i] for share in split), **common)
@@ -126,10 +114,10 @@ class ActorGroup(Generic[A]):
         ]
         return Pending(tuple(refs), sizes, self._what(function), self._needs.call_deadline)
 
-    def _takers(self, items: int) -> list[Any]:
-        """Who shares so many items: nobody without any, for an empty call costs the driver as much as another."""
+    def _takers(self, column: "Sequence[object] | Pending[Any]") -> list[Any]:
+        """Who shares a column: those whose turn it is."""
         count = len(self._hosts)
-        begin, taken = self._turn % count, max(1, min(items, count))
+        begin, taken = self._turn % count, takers(column, count)
         self._turn = begin + taken
         return [self._hosts[(begin + i) % count] for i in range(taken)]
 
@@ -142,8 +130,7 @@ class ActorGroup(Generic[A]):
         **common: object,
     ) -> Arriving[T]:
         """Call with each actor's share of the column. It hands out lists of items, whose lengths `sizes(share)` foretells."""
-        total = sum(column.sizes) if isinstance(column, Pending) else len(column)
-        parts = split_sizes(total, len(self._hosts))
+        parts = split_sizes(length(column), len(self._hosts))
         streams = [
             host.stream.options(name=self._what(function)).remote(function, share, *args, **common)
             for host, share in zip(self._hosts, shares(column, parts), strict=True)
@@ -267,7 +254,7 @@ class Elastic(ActorGroup[A]):
 class Ranks(ActorGroup[A]):
     """Actors that meet in collectives: all of them, or none."""
 
-    def _takers(self, items: int) -> list[Any]:  # noqa: ARG002 - as other groups'
+    def _takers(self, column: "Sequence[object] | Pending[Any]") -> list[Any]:  # noqa: ARG002 - as other groups'
         """All: an empty share is a part in the collective."""
         return self._hosts
 

@@ -30,12 +30,16 @@ PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[T]):
-    """Items that some actors are working on, in order. It may be an argument of the next call."""
+    """Items that some actors are working on, in order. It may be an argument of the next call.
+
+    `abreast` of such come at about the same time: the slices of as many actors.
+    """
 
     shards: "tuple[ObjectRef[Any], ...]"
     sizes: tuple[int, ...]
     what: str
     deadline: float
+    abreast: int = 1
 
     def followed_by(self, others: "Sequence[Pending[T]]") -> "Pending[T]":
         """These items and those of the others, in order."""
@@ -118,7 +122,8 @@ class Arriving(Generic[T]):
         return actor
 
     def _pending(self, actor: int, number: int) -> Pending[T]:
-        return Pending((self._come[actor][number],), (self._sizes[actor][number],), self._what, self._deadline)
+        shard, size = self._come[actor][number], self._sizes[actor][number]
+        return Pending((shard,), (size,), self._what, self._deadline, len(self._sizes))
 
     def _joined(self, numbers: Callable[[int], range]) -> Pending[T]:
         for _ in self:
@@ -137,39 +142,6 @@ class Arriving(Generic[T]):
     def everything(self) -> Pending[T]:
         """Slices and what is left over, actor by actor."""
         return self._joined(range)
-
-
-def split_sizes(total: int, parts: int) -> tuple[int, ...]:
-    """Sizes of `parts` consecutive shares of `total` items; they differ by one at most."""
-    return tuple(total // parts + (i < total % parts) for i in range(parts))
-
-
-def shares(column: "Sequence[object] | Pending[Any]", sizes: tuple[int, ...]) -> list[Any]:
-    """A column in consecutive shares of these sizes; what is pending stays where it is."""
-    if isinstance(column, Pending):
-        if sum(column.sizes) != sum(sizes):
-            raise ValueError(f"columns of {sum(sizes)} and {sum(column.sizes)} items cannot be scattered together")
-        if column.sizes == sizes:
-            return list(column.shards)
-        split = _SPLIT.options(num_returns=len(sizes), num_cpus=0)
-        parts: Any = split.remote(sizes, *column.shards)
-        return [parts] if len(sizes) == 1 else parts
-    if len(column) != sum(sizes):
-        raise ValueError(f"columns of {sum(sizes)} and {len(column)} items cannot be scattered together")
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    return [column[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-
-
-def _split(sizes: tuple[int, ...], *shards: list[object]) -> Any:
-    """A Ray task: the same items in other shares."""
-    items = [item for shard in shards for item in shard]
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    shares = [items[start : start + size] for start, size in zip(starts, sizes, strict=True)]
-    return shares[0] if len(shares) == 1 else shares
-
-
-_SPLIT: Any = ray.remote(_split)
-"""Made once: Ray keeps every remote function that is made, for the life of the cluster."""
 
 
 def fetch(refs: "Sequence[ObjectRef[Any]]", what: str, deadline: float) -> list[Any]:

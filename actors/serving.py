@@ -12,7 +12,8 @@ from actors.endpoint import EndpointJudge
 from actors.exporting import place
 from actors.group import Needs
 from actors.labelers import Online
-from actors.pending import Pending, fetch, shares, split_sizes
+from actors.pending import Pending, fetch
+from actors.sharing import length, shares, split_sizes, takers
 from truing.config.labeling import EndpointLabeler
 from truing.config.serving import Replicas
 
@@ -101,8 +102,8 @@ class ServedLabelers:
         **common: object,
     ) -> Pending[T]:
         """As `ActorGroup.scatter`, in as many requests as the most replicas would want to have under way."""
-        total = sum(columns[0].sizes) if isinstance(columns[0], Pending) else len(columns[0])
-        sizes = split_sizes(total, max(1, min(total, self._replicas.max * self._replicas.ongoing)))
+        most = self._replicas.max * self._replicas.ongoing
+        sizes = split_sizes(length(columns[0]), takers(columns[0], most))
         split = [shares(column, sizes) for column in columns]
         refs: list[ObjectRef[Any]] = []
         for i in range(len(sizes)):

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from actors.group import ActorGroup, Needs
-from actors.pending import Pending, shares
+from actors.pending import Pending
+from actors.sharing import shares
 from benchmarks.scale_labeling import Figures
 from jobs.cluster.connect import connect, session
 from truing.config.study import Study

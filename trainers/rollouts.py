@@ -11,11 +11,12 @@ from typing import Any
 
 from actors.critic import Critic
 from actors.forward import Floats
-from actors.pending import Arriving, Pending, split_sizes
+from actors.pending import Arriving, Pending
 from actors.policy import Policy, Pretraining
 from actors.reference import Reference
 from actors.rollout import RolloutEngine
 from actors.scoring import Reward
+from actors.sharing import split_sizes
 from actors.writing import Group, Plan
 from trainers.progress import batch_figures, check_failures
 from trainers.roles import Roles

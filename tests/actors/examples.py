@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from actors.forward import Floats
 from actors.learner import Seat, free_address
-from actors.pending import split_sizes
 from actors.policy import Policy
 from actors.rollout import RolloutEngine, Weights
+from actors.sharing import split_sizes
 from truing.config.roles import Learner, Scorer
 from truing.records import Rollout
 

@@ -11,7 +11,7 @@ import pytest
 import actors.group
 import actors.pending
 from actors.group import ActorGroup, Needs
-from actors.pending import split_sizes
+from actors.sharing import split_sizes
 from tests.actors.ranks import Meeting, Robbed, Toy, toy_that_refuses
 from truing.errors import ActorDied, ActorLost, ConfigError
 
@@ -130,6 +130,23 @@ def test_slices_are_pending_items_in_their_places(spoken_to: ActorGroup[Toy], th
     sums = [three.scatter(Toy.squares, part) for _, part in arriving]
     joined = sums[0].followed_by(sums[1:])
     assert [number for number, *_ in joined.get()] == arriving.all().get()
+
+
+def test_slices_that_come_abreast_share_those_who_take_them(
+    cluster: None, spoken_to: ActorGroup[Toy], three: ActorGroup[Toy]
+) -> None:
+    def shares(column: Any) -> list[int]:
+        return [share for *_, share in three.scatter(Toy.squares, column).get()]
+
+    # Two actors' slices: each has one of the three takers (3 // 2), and is not split.
+    abreast = spoken_to.stream(Toy.pairs, list(range(10)), sizes=halves)
+    assert [shares(part) for _, part in abreast] == [[2, 2]] * 4
+    # Joined they are eight items for three.
+    assert shares(abreast.all()) == [3, 3, 3, 3, 3, 3, 2, 2]
+    # The slices of a single actor have all three; two items are for two of them.
+    one = ActorGroup.elastic("toy", 1, 1, Toy, NEEDS).ready()
+    assert [shares(part) for _, part in one.stream(Toy.pairs, list(range(5)), sizes=halves)] == [[1, 1]] * 2
+    one.close()
 
 
 def test_a_slice_is_there_before_the_next_is_done_and_an_actor_is_spoken_to_meanwhile(
