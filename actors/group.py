@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
@@ -32,7 +33,7 @@ class ActorGroup(Generic[A]):
         self.role, self._count, self._start, self._needs = role, count, start, needs
         self._started = start(count)
         self._given_up: set[str] = set()
-        self._turn = 0
+        self._turns: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -105,20 +106,23 @@ class ActorGroup(Generic[A]):
         The function returns one item for each item of the first column. Where not all actors take part (`sharing.takers`),
         those work whose turn it is.
         """
-        hosts = self._takers(columns[0])
+        what = self._what(function)
+        hosts = self._takers(what, columns[0])
         sizes = split_sizes(length(columns[0]), len(hosts))
         split = [shares(column, sizes) for column in columns]
         refs = [
-            host.call.options(name=self._what(function)).remote(function, *(share[i] for share in split), **common)
+            host.call.options(name=what).remote(function, *(share[i] for share in split), **common)
             for i, host in enumerate(hosts)
         ]
-        return Pending(tuple(refs), sizes, self._what(function), self._needs.call_deadline)
+        return Pending(tuple(refs), sizes, what, self._needs.call_deadline)
 
-    def _takers(self, column: "Sequence[object] | Pending[Any]") -> list[Any]:
-        """Who shares a column: those whose turn it is."""
+    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> list[Any]:
+        """Who shares a column: those whose turn it is, at this work. With one turn for all, two sorts of work that come
+        together would go to the same halves of the group for ever, the long one to one half.
+        """
         count = len(self._hosts)
-        begin, taken = self._turn % count, takers(column, count)
-        self._turn = begin + taken
+        begin, taken = self._turns[what] % count, takers(column, count)
+        self._turns[what] = begin + taken
         return [self._hosts[(begin + i) % count] for i in range(taken)]
 
     def stream(
@@ -254,7 +258,7 @@ class Elastic(ActorGroup[A]):
 class Ranks(ActorGroup[A]):
     """Actors that meet in collectives: all of them, or none."""
 
-    def _takers(self, column: "Sequence[object] | Pending[Any]") -> list[Any]:  # noqa: ARG002 - as other groups'
+    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> list[Any]:  # noqa: ARG002 - as other groups'
         """All: an empty share is a part in the collective."""
         return self._hosts
 

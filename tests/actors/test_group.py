@@ -63,6 +63,15 @@ def test_few_items_go_to_those_whose_turn_it_is(three: ActorGroup[Toy]) -> None:
     assert [takers(1), takers(1), takers(1), takers(1)] == [[first[i]] for i in (0, 1, 2, 0)]
 
 
+def test_each_sort_of_work_has_turns_of_its_own(two: ActorGroup[Toy]) -> None:
+    """A rule's check of each slice comes before its reading: with one turn for both, one of two would do all the reading."""
+    readers: list[int] = []
+    for number in range(2):
+        two.scatter(Toy.squares, [number])
+        readers += two.scatter(Toy.whose, [number]).get()
+    assert len(set(readers)) == 2
+
+
 def test_columns_are_cut_at_the_same_places(two: ActorGroup[Toy]) -> None:
     # `squares` refuses shares of unequal lengths.
     assert two.scatter(Toy.squares, [1, 2, 3], [7, 8, 9]).get() == [(1, 1, 2), (2, 4, 2), (3, 9, 1)]
