@@ -7,6 +7,9 @@ import ray
 
 from actors.pending import Pending
 
+PARTS = 4
+"""Of what comes abreast, for each worker: then the last of them, which some wait for, is short."""
+
 
 def length(column: "Sequence[object] | Pending[Any]") -> int:
     """How many items a column has."""
@@ -16,11 +19,11 @@ def length(column: "Sequence[object] | Pending[Any]") -> int:
 def takers(column: "Sequence[object] | Pending[Any]", workers: int) -> int:
     """How many of the workers share a column.
 
-    Nobody without an item, for an empty call costs the driver as much as another. Of slices that come abreast each has its
-    part of the workers: where there are as many slices as workers or more, splitting one makes calls and nobody less idle.
+    Nobody without an item, for an empty call costs the driver as much as another; and where slices come abreast, only as many
+    as make `PARTS` for each worker of what comes together: smaller ones make calls, and nobody less idle.
     """
     abreast = column.abreast if isinstance(column, Pending) else 1
-    return max(1, min(length(column), workers // abreast))
+    return max(1, min(length(column), workers, PARTS * workers // abreast))
 
 
 def split_sizes(total: int, parts: int) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ import pytest
 import actors.group
 import actors.pending
 from actors.group import ActorGroup, Needs
-from actors.sharing import split_sizes
+from actors.pending import Pending
+from actors.sharing import split_sizes, takers
 from tests.actors.ranks import Meeting, Robbed, Toy, toy_that_refuses
 from truing.errors import ActorDied, ActorLost, ConfigError
 
@@ -141,21 +142,27 @@ def test_slices_are_pending_items_in_their_places(spoken_to: ActorGroup[Toy], th
     assert [number for number, *_ in joined.get()] == arriving.all().get()
 
 
-def test_slices_that_come_abreast_share_those_who_take_them(
-    cluster: None, spoken_to: ActorGroup[Toy], three: ActorGroup[Toy]
-) -> None:
-    def shares(column: Any) -> list[int]:
-        return [share for *_, share in three.scatter(Toy.squares, column).get()]
+@pytest.mark.parametrize(
+    ("items", "workers", "abreast", "taking"),
+    [
+        (5, 3, 1, 3),  # nothing beside it: everybody
+        (2, 3, 1, 2),  # nobody without an item
+        (0, 3, 1, 1),  # an empty column is a call all the same
+        (8, 2, 2, 2),  # 4 x 2 parts of two slices would be four of each: both workers
+        (8, 4, 8, 2),  # 4 x 4 parts of eight slices are two of each
+        (8, 4, 16, 1),  # one of each
+        (4, 16, 64, 1),
+        (8, 4, 100, 1),  # fewer parts than slices: a slice is one at least
+    ],
+)
+def test_slices_that_come_abreast_are_not_split_small(items: int, workers: int, abreast: int, taking: int) -> None:
+    assert takers(Pending((), (items,), "rollout", 60, abreast), workers) == taking
 
-    # Two actors' slices: each has one of the three takers (3 // 2), and is not split.
-    abreast = spoken_to.stream(Toy.pairs, list(range(10)), sizes=halves)
-    assert [shares(part) for _, part in abreast] == [[2, 2]] * 4
-    # Joined they are eight items for three.
-    assert shares(abreast.all()) == [3, 3, 3, 3, 3, 3, 2, 2]
-    # The slices of a single actor have all three; two items are for two of them.
-    one = ActorGroup.elastic("toy", 1, 1, Toy, NEEDS).ready()
-    assert [shares(part) for _, part in one.stream(Toy.pairs, list(range(5)), sizes=halves)] == [[1, 1]] * 2
-    one.close()
+
+def test_slices_of_two_actors_come_two_abreast_and_joined_they_are_one(spoken_to: ActorGroup[Toy]) -> None:
+    arriving = spoken_to.stream(Toy.pairs, list(range(10)), sizes=halves)
+    assert {part.abreast for _, part in arriving} == {2}
+    assert arriving.all().abreast == 1
 
 
 def test_a_slice_is_there_before_the_next_is_done_and_an_actor_is_spoken_to_meanwhile(
