@@ -101,7 +101,7 @@ class ServedLabelers:
         *columns: "Sequence[object] | Pending[Any]",
         **common: object,
     ) -> Pending[T]:
-        """As `ActorGroup.scatter`, in as many requests as the most replicas would want to have under way."""
+        """As `ActorGroup.scatter`; the workers are the requests that the most replicas would want to have under way."""
         most = self._replicas.max * self._replicas.ongoing
         sizes = split_sizes(length(columns[0]), takers(columns[0], most))
         split = [shares(column, sizes) for column in columns]

@@ -8,7 +8,7 @@ import ray
 from actors.pending import Pending
 
 PARTS = 4
-"""Of what comes abreast, for each worker: then the last of them, which some wait for, is short."""
+"""Of what comes abreast, for each worker: few calls, and the last part, for which the others wait, is short."""
 
 
 def length(column: "Sequence[object] | Pending[Any]") -> int:
@@ -19,11 +19,11 @@ def length(column: "Sequence[object] | Pending[Any]") -> int:
 def takers(column: "Sequence[object] | Pending[Any]", workers: int) -> int:
     """How many of the workers share a column.
 
-    Nobody without an item, for an empty call costs the driver as much as another; and where slices come abreast, only as many
-    as make `PARTS` for each worker of what comes together: smaller ones make calls, and nobody less idle.
+    Nobody without an item, for an empty call costs the driver as much as another; and where slices come abreast, only so many
+    that each worker has `PARTS` parts, or the first number above, of what comes together: smaller ones would be more calls.
     """
     abreast = column.abreast if isinstance(column, Pending) else 1
-    return max(1, min(length(column), workers, PARTS * workers // abreast))
+    return max(1, min(length(column), workers, -(-PARTS * workers // abreast)))
 
 
 def split_sizes(total: int, parts: int) -> tuple[int, ...]:

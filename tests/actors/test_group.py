@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 import actors.group
 import actors.pending
@@ -150,6 +151,7 @@ def test_slices_are_pending_items_in_their_places(spoken_to: ActorGroup[Toy], th
         (0, 3, 1, 1),  # an empty column is a call all the same
         (8, 2, 2, 2),  # 4 x 2 parts of two slices would be four of each: both workers
         (8, 4, 8, 2),  # 4 x 4 parts of eight slices are two of each
+        (8, 4, 9, 2),  # 16 parts of nine slices: two of each are 18
         (8, 4, 16, 1),  # one of each
         (4, 16, 64, 1),
         (8, 4, 100, 1),  # fewer parts than slices: a slice is one at least
@@ -157,6 +159,21 @@ def test_slices_are_pending_items_in_their_places(spoken_to: ActorGroup[Toy], th
 )
 def test_slices_that_come_abreast_are_not_split_small(items: int, workers: int, abreast: int, taking: int) -> None:
     assert takers(Pending((), (items,), "rollout", 60, abreast), workers) == taking
+
+
+def test_a_slice_among_many_goes_whole_to_one_actor(three: ActorGroup[Toy]) -> None:
+    column = ray.put([1, 2, 3])
+
+    def shares(abreast: int) -> list[int]:
+        return [share for *_, share in three.scatter(Toy.squares, Pending((column,), (3,), "toys", 60, abreast)).get()]
+
+    assert (shares(1), shares(100)) == ([1, 1, 1], [3, 3, 3])
+
+
+def test_larger_shares_go_round(two: ActorGroup[Toy]) -> None:
+    """Three items for two: were the first actor's always the larger share, it would have 8 of 12 items."""
+    found = [host for _ in range(4) for host in two.scatter(Toy.whose, [0, 1, 2]).get()]
+    assert [found.count(host) for host in set(found)] == [6, 6]
 
 
 def test_slices_of_two_actors_come_two_abreast_and_joined_they_are_one(spoken_to: ActorGroup[Toy]) -> None:

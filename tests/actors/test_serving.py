@@ -80,6 +80,18 @@ def test_what_other_actors_hold_is_not_sent_through_the_driver(served: ServedLab
         assert some == pytest.approx(others, abs=1e-4)
 
 
+def test_a_slice_among_many_is_one_request(served: ServedLabelers):
+    import ray
+
+    groups = ray.put(GROUPS)
+    # Two replicas with a request each take five groups in shares of three and two, and whole if others come with them.
+    alone, among = (Pending((groups,), (len(GROUPS),), "rollouts", 60, abreast) for abreast in (1, 100))
+    asked = [served.scatter(labeler_scores, column, asking=ASKING, steps="") for column in (alone, among)]
+    assert [pending.sizes for pending in asked] == [(3, 2), (5,)]
+    whole, parts = (pending.get() for pending in asked)
+    assert len(whole) == len(parts) == 5
+
+
 def slow(labeler: Labeler, items: list[int]) -> list[int]:
     """Keeps a replica busy."""
     time.sleep(8)
