@@ -107,7 +107,8 @@ class ActorGroup(Generic[A]):
         those work whose turn it is.
         """
         what = self._what(function)
-        hosts, sizes = self._takers(what, columns[0])
+        hosts = self._takers(what, columns[0])
+        sizes = split_sizes(length(columns[0]), len(hosts))
         split = [shares(column, sizes) for column in columns]
         refs = [
             host.call.options(name=what).remote(function, *(share[i] for share in split), **common)
@@ -115,16 +116,16 @@ class ActorGroup(Generic[A]):
         ]
         return Pending(tuple(refs), sizes, what, self._needs.call_deadline)
 
-    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> tuple[list[Any], tuple[int, ...]]:
-        """Who shares a column, those whose turn it is at this function, and how many items each has.
+    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> list[Any]:
+        """Who shares a column: those whose turn it is at this function.
 
         With one turn for all functions, two that are called one after the other for each slice would go to the same halves of
         the group for ever, the long one to one half. Who has an item more than others has had a turn, and nobody else.
         """
-        count, items = len(self._hosts), length(column)
+        count = len(self._hosts)
         begin, taken = self._turns[what] % count, takers(column, count)
-        self._turns[what] = begin + (items % taken or taken)
-        return [self._hosts[(begin + i) % count] for i in range(taken)], split_sizes(items, taken)
+        self._turns[what] = begin + (length(column) % taken or taken)
+        return [self._hosts[(begin + i) % count] for i in range(taken)]
 
     def stream(
         self,
@@ -259,9 +260,9 @@ class Elastic(ActorGroup[A]):
 class Ranks(ActorGroup[A]):
     """Actors that meet in collectives: all of them, or none."""
 
-    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> tuple[list[Any], tuple[int, ...]]:  # noqa: ARG002 - as other groups'
+    def _takers(self, what: str, column: "Sequence[object] | Pending[Any]") -> list[Any]:  # noqa: ARG002 - as other groups'
         """All: an empty share is a part in the collective."""
-        return self._hosts, split_sizes(length(column), len(self._hosts))
+        return self._hosts
 
     def renew(self) -> None:
         """End what is left of the group and begin to start another."""
