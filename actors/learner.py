@@ -140,7 +140,7 @@ class Learner:
         Raises:
             ActorDied: the loss or the gradient is not finite.
         """
-        divisor = max(self.total(count), 1.0)
+        divisor = self.total(count) or 1.0
         most = self._most(len(losses))
         if most == 0:
             raise ConfigError(

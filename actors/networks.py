@@ -5,7 +5,8 @@ Only the backbone of the Hugging Face model is called; the LM head meets respons
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -121,6 +122,15 @@ class TokenLogprobs(nn.Module):
         batch = batch.to(_device(self.model))
         states = picked(_states(backbone(self.model), batch), batch.predictors)
         return chunked_logprobs(states, _head(self.model), batch.targets, self.temperature)
+
+    @contextmanager
+    def untempered(self) -> Iterator[None]:
+        """Inside, log-probs at temperature 1: what the model says of a text that nobody sampled from it."""
+        temperature, self.temperature = self.temperature, 1.0
+        try:
+            yield
+        finally:
+            self.temperature = temperature
 
     def idle(self) -> Tensor:
         """A loss of 0 from a pass as any other: for a rank that has nothing to learn from while the others have."""

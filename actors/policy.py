@@ -167,7 +167,8 @@ class Policy(LanguageLearner):
         scale = mix.weight * learner.total(tokens) / max(learner.total(sum(tree.tokens for tree in trees)), 1.0)
 
         def lm_loss(chosen: list[int]) -> Tensor:
-            logprobs, entropy = self.network(collate([trees[i] for i in chosen]))
+            with self.network.untempered():
+                logprobs, entropy = self.network(collate([trees[i] for i in chosen]))
             # Another rank may learn from completions in this pass: see `Learner.step`.
             return scale * negative_log_likelihood(logprobs) + _weightless(loss, logprobs, entropy)
 
@@ -221,10 +222,8 @@ class Policy(LanguageLearner):
 
     def probe(self, probe: Probe) -> list[float]:
         """Log-probs of the probe's response at temperature 1, to be compared with the engines'."""
-        temperature, self.network.temperature = self.network.temperature, 1.0
-        found = self.read([Tree(probe.prompt, (probe.response,))])[0][0]
-        self.network.temperature = temperature
-        return found.tolist()
+        with self.network.untempered():
+            return self.read([Tree(probe.prompt, (probe.response,))])[0][0].tolist()
 
 
 def _weightless(loss: PolicyLoss, logprobs: Tensor, entropy: Tensor) -> Tensor:

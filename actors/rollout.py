@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from actors.engine import Engine
 from actors.intake import AdaptersAlone, Intake, WholeModel
-from actors.writing import Batch, Draft, Group, Plan
+from actors.writing import Batch, Draft, Fresh, Group, Plan
 from truing.config.roles import Engine as EngineSettings
 from truing.config.roles import Lora, Model
 from truing.config.stages import Sampling
@@ -95,14 +95,17 @@ class RolloutEngine:
             if len(ids) > room
         ]
 
-    def write(self, asked: Sequence[str | Group], plan: Plan, *, step: int) -> Iterator[list[Group]]:
-        """Completions of prompts, by prompt: ids begin anew, groups of an earlier call are gone on with.
+    def write(self, asked: Sequence[Fresh | Group], plan: Plan, *, step: int) -> Iterator[list[Group]]:
+        """Completions of prompts, by prompt: fresh ones, and groups of an earlier call, which are gone on with.
 
         What is done first makes the batch, `plan.slice_size` prompts at a time; the last list is of the `plan.spare` prompts that
         are not in it, done or not. After `interrupt` the writing ends at the next token, and the rest comes as it is.
         """
         self._interrupted.clear()
-        groups = [self._begun(one, plan.completions) if isinstance(one, str) else self._going_on(one) for one in asked]
+        groups = [
+            self._begun(one.prompt_id, plan.completions, one.number) if isinstance(one, Fresh) else self._going_on(one)
+            for one in asked
+        ]
         batch = Batch(groups, enough=len(groups) - plan.spare, version=self.version, staleness=plan.staleness)
         drafts = [draft for group in groups for draft in group]
         with closing(self._advance(drafts, plan.seed, step, self._sampling.temperature)) as advancing:
@@ -132,7 +135,7 @@ class RolloutEngine:
             pass
         return self._rollouts(drafts)
 
-    def _begun(self, key: str, completions: int, number: int = 0) -> list[Draft]:
+    def _begun(self, key: str, completions: int, number: int) -> list[Draft]:
         full, prompt = self._sampling.max_tokens, self._prompts[key]
         return [Draft(key, number + i, prompt, [], [], [], False, full) for i in range(completions)]
 

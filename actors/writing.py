@@ -1,5 +1,6 @@
 """Completions while they are written: which are done, which a batch can do without, which another call must go on with."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,26 @@ from truing.records import Rollout
 
 Group = list[Rollout]
 """The completions of one prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A prompt to begin with. `number`: of its first completion; it is not 0 where the same prompt stands in the batch before,
+    whose completions have the numbers, and so the seeds, from 0."""
+
+    prompt_id: str
+    number: int = 0
+
+
+def fresh(prompts: Sequence[str], completions: int) -> list[Fresh]:
+    """The prompts of one batch, so many completions each. One that comes again (a batch may reach over an epoch's end) is answered
+    anew."""
+    times: Counter[str] = Counter()
+    found: list[Fresh] = []
+    for key in prompts:
+        found.append(Fresh(key, completions * times[key]))
+        times[key] += 1
+    return found
 
 
 @dataclass(frozen=True, slots=True)

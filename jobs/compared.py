@@ -12,6 +12,9 @@ from truing.data.judged import Comparisons, Source, by_prompt
 from truing.errors import ConfigError
 from truing.records import Row, content_id
 
+READ = ("prompt", "chosen", "rejected", "p_chosen", "weight", "strength", "source", "domain")
+"""What a preference says, beside who said it."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -32,9 +35,9 @@ class Compared:
         return {"training_prompts": len(used), "training_pairs": sum(len(self.prompts[at].judged) for at in used)}
 
     @property
-    def ids(self) -> list[str]:
-        """Of the preferences, those to train on first."""
-        return [row["id"] for some in self.rows for row in some]
+    def content(self) -> list[list[object]]:
+        """What is learned from and tested on, those to train on first: a label that changes, changes it."""
+        return [[row[name] for name in READ] for some in self.rows for row in some]
 
 
 def compared(context: Context, settings: Preferences, stage: str, margin: float = 0.0) -> Compared:

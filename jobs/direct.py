@@ -32,7 +32,7 @@ def train_dpo(context: Context) -> Path:
     study, settings = context.study, context.study.dpo
     assert settings is not None
     data = compared(context, settings, "dpo")
-    key = context.key("dpo", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids)
+    key = context.key("dpo", settings.model_dump(), context.start_id, study.seed, study.model.context, data.content)
     headline(f"Direct preference: {settings.loss.upper()}")
     return trained(context, "dpo", key, partial(_work, context, settings, data), _show)
 

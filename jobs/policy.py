@@ -1,7 +1,6 @@
 """Policy: reinforcement learning from the reward graph."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from actors.rollout import RolloutEngine
 from jobs.context import Context
 from jobs.labelers import member, online, spent
 from jobs.progress import headline, print_table
+from jobs.reward_graph import graph_id, own_reward_model
 from jobs.steps import evaluation_steps
 from jobs.training import export, persistently, trained, training_run
 from trainers import grpo, ppo, reinforce, rloo
@@ -19,42 +19,33 @@ from trainers.rollouts import Sampler
 from trainers.run import read_metrics
 from truing.algorithms.kl import AdaptiveKl, FixedKl
 from truing.config.kl import Kl
-from truing.config.policy import AiScorePart, RewardModelPart, RewardPart, part_name
+from truing.config.policy import AiScorePart, part_name
 from truing.config.policy import Policy as PolicySettings
 from truing.data.loaders import load_texts
 from truing.data.stream import PromptStream
 from truing.errors import ConfigError
+from truing.records import content_id
 
 TRAINERS = {"rloo": rloo.train, "grpo": grpo.train, "reinforce": reinforce.train, "ppo": ppo.train}
-
-
-@dataclass(frozen=True)
-class OwnRewardModel:
-    """The reward model that the study trains: folder and identity; both empty where the reward graph does not want it."""
-
-    folder: str = ""
-    key: str = ""
 
 
 def train_policy(context: Context) -> Path:
     """Reinforcement learning from the start policy; returns the trained policy's folder."""
     study, settings = context.study, context.study.policy
     assert settings is not None
-    own = own_reward_model(context, settings.rewards)
+    texts = load_texts(settings.pretraining.path, settings.pretraining.column) if settings.pretraining else []
     key = context.key(
-        "policy", settings.model_dump(), context.start_id, context.labeler_id, own.key, study.seed,
-        study.model.context, [p.text for p in context.training],
+        "policy", settings.model_dump(), context.start_id, graph_id(context, settings.rewards), study.seed,
+        study.model.context, [p.text for p in context.training], content_id(texts),
     )  # fmt: skip
     headline(f"Policy: {settings.algorithm.kind.upper()}, {settings.steps} steps")
     metrics = context.run.path / "policy" / "metrics.jsonl"
-    return trained(
-        context, "policy", key, partial(_work, context, settings, own.folder), lambda _: _show(read_metrics(metrics))
-    )
+    work = partial(_work, context, settings, texts)
+    return trained(context, "policy", key, work, lambda _: _show(read_metrics(metrics)))
 
 
-def _work(context: Context, settings: PolicySettings, reward_folder: str, folder: Path) -> dict[str, Any]:
+def _work(context: Context, settings: PolicySettings, texts: list[str], folder: Path) -> dict[str, Any]:
     study = context.study
-    texts = load_texts(settings.pretraining.path, settings.pretraining.column) if settings.pretraining else []
     context.connect()
     labelers = {
         part_name(part): (
@@ -65,7 +56,7 @@ def _work(context: Context, settings: PolicySettings, reward_folder: str, folder
         for part in settings.rewards
         if isinstance(part, AiScorePart)
     }
-    folders = Folders(context.start_folder, reward_folder)
+    folders = Folders(context.start_folder, own_reward_model(context, settings.rewards))
     roles = Roles(settings, study.model, labelers, study.cluster, folders, context.training)
     try:
         stream, kl = PromptStream(_usable(context, roles), study.seed), controller(settings.kl)
@@ -99,22 +90,6 @@ def controller(settings: Kl) -> FixedKl:
     if settings.controller == "adaptive":
         return AdaptiveKl(settings.coefficient, settings.target, settings.objective)
     return FixedKl(settings.coefficient)
-
-
-def own_reward_model(context: Context, parts: Sequence[RewardPart]) -> OwnRewardModel:
-    """The study's own reward model, where the reward graph wants it.
-
-    Raises:
-        ConfigError: it is wanted and not trained.
-    """
-    if not any(isinstance(part, RewardModelPart) and not part.path for part in parts):
-        return OwnRewardModel()
-    home = context.run.path / "reward_model"
-    if not (home / "key").exists():
-        raise ConfigError(
-            "the reward graph has a reward_model part and none is trained; add a reward_model section, or give its path"
-        )
-    return OwnRewardModel(str(home / "model"), (home / "key").read_text())
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:

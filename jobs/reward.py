@@ -24,7 +24,7 @@ from truing.records import Row
 from truing.report.contents import CalibrationBin
 
 SCALE_PROMPTS = 48
-"""Prompts whose responses, samples of the start policy where there are any, set the reward model's scale."""
+"""Prompts whose responses set the reward model's scale: those that the start policy wrote, where there are any."""
 
 
 def train_reward_model(context: Context) -> Path:
@@ -33,7 +33,7 @@ def train_reward_model(context: Context) -> Path:
     assert settings is not None
     data = compared(context, settings, "reward_model", settings.margin)
     key = context.key(
-        "reward model", settings.model_dump(), context.start_id, study.seed, study.model.context, data.ids
+        "reward model", settings.model_dump(), context.start_id, study.seed, study.model.context, data.content
     )
     headline("Reward model")
     return trained(context, "reward_model", key, partial(_work, context, settings, data), _show)
@@ -59,20 +59,39 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
     return {**data.seen(plan[:done]), **report}
 
 
-def _own_samples(context: Context) -> set[str]:
-    """Prompts whose responses the study's own start policy has written."""
-    return {
-        row["prompt"] for row in context.run.table("preferences").read(["prompt", "source"]) if row["source"] == "ai"
-    }
+def _own_samples(context: Context) -> set[tuple[str, str]]:
+    """(prompt, response) of what the study's own start policy has written and the labeler compared; none where the pairs came
+    from a file."""
+    if context.study.label.pairs is not None:
+        return set()
+    rows = context.run.table("preferences").read(["prompt", "chosen", "rejected", "source"])
+    return {(row["prompt"], row[side]) for row in rows if row["source"] == "ai" for side in ("chosen", "rejected")}
 
 
 def _scale(
-    group: ActorGroup[RewardLearner], sampled: Collection[str], items: Sequence[Comparisons]
+    group: ActorGroup[RewardLearner], sampled: Collection[tuple[str, str]], items: Sequence[Comparisons]
 ) -> tuple[float, float]:
-    """Mean and deviation of the raw reward: a scaled score of 0 is the start policy's mean."""
-    at = [i for i, one in enumerate(items) if one.prompt in sampled] or list(range(len(items)))
-    raw = np.array([r for one in group.scatter(RewardLearner.rewards, at[:SCALE_PROMPTS]).get() for r in one])
+    """Mean and deviation of the raw reward: a scaled score of 0 is the start policy's mean.
+
+    Other responses to the same prompts (of people, of earlier rounds) are not counted; where the start policy has written
+    nothing, all are.
+    """
+    chosen = scaled_by(sampled, items)
+    at = sorted(chosen)[:SCALE_PROMPTS]
+    found = group.scatter(RewardLearner.rewards, at).get()
+    raw = np.array([rewards[place] for i, rewards in zip(at, found, strict=True) for place in chosen[i]])
     return float(raw.mean()), float(raw.std()) or 1.0
+
+
+def scaled_by(sampled: Collection[tuple[str, str]], items: Sequence[Comparisons]) -> dict[int, list[int]]:
+    """Which responses set the scale: by position of the prompt, the places of those that were sampled, or else all."""
+    own = {
+        i: [place for place, text in enumerate(one.responses) if (one.prompt, text) in sampled]
+        for i, one in enumerate(items)
+    }
+    return {i: places for i, places in own.items() if places} or {
+        i: list(range(len(one.responses))) for i, one in enumerate(items)
+    }
 
 
 def _tested(group: ActorGroup[RewardLearner], data: Compared, seed: int) -> dict[str, Any]:

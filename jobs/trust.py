@@ -80,7 +80,7 @@ def judged(marked: Sequence[Marked], known: Judgements, name: str, asking: Askin
         pairs.append(
             Judged(
                 found.p_first(asks_for_worse=worse), found.ab, found.ba, mark.human == "first", mark.domain,
-                mark.longer_by, asking.criterion, worse, found.both_orders, mark.pair,
+                mark.longer_by, asking.criterion, worse, found.both_orders, mark.pair, mark.prompt,
             )
         )  # fmt: skip
     return pairs

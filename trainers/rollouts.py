@@ -17,7 +17,7 @@ from actors.reference import Reference
 from actors.rollout import RolloutEngine
 from actors.scoring import Reward
 from actors.sharing import split_sizes
-from actors.writing import Group, Plan
+from actors.writing import Fresh, Group, Plan, fresh
 from trainers.progress import batch_figures, check_failures
 from trainers.roles import Roles
 from trainers.run import Run
@@ -110,11 +110,11 @@ class Sampler:
         sizes = split_sizes(self._settings.prompts + engines * self._plan.spare, engines)
         # Fewer engines than before have less to spare: what they cannot take waits.
         going_on, self._left = self._left[: sum(sizes)], self._left[sum(sizes) :]
-        fresh = iter(self._prompts.take(sum(sizes) - len(going_on)))
-        asked: list[str | Group] = []
+        new = iter(fresh(self._prompts.take(sum(sizes) - len(going_on)), self._plan.completions))
+        asked: list[Fresh | Group] = []
         for engine, size in enumerate(sizes):
             old = going_on[engine :: len(sizes)]
-            asked += [*old, *islice(fresh, size - len(old))]
+            asked += [*old, *islice(new, size - len(old))]
         return self._roles.engines.stream(RolloutEngine.write, asked, self._plan, sizes=self._plan.sizes, step=step)
 
     def _collect(self) -> None:

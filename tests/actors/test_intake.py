@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from actors.adapters import merged, offered_width
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine
-from actors.writing import Plan
+from actors.writing import Plan, fresh
 from tests.actors.examples import LEARNER, alone, give, plain_logprobs, plain_model
 from truing.config.roles import Engine, Lora, Model
 from truing.config.stages import Sampling
@@ -64,7 +64,9 @@ def gap(engine: RolloutEngine, model: PreTrainedModel) -> float:
 
 def written(engine: RolloutEngine, step: int) -> list[Rollout]:
     plan = Plan(2, 0, slice_size=9)
-    return [one for handed in engine.write(["long", "why"], plan, step=step) for group in handed for one in group]
+    return [
+        one for handed in engine.write(fresh(["long", "why"], 2), plan, step=step) for group in handed for one in group
+    ]
 
 
 def largest_gap(rollouts: list[Rollout], model: PreTrainedModel) -> float:

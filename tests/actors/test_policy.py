@@ -220,9 +220,15 @@ def test_minibatches_are_updates_one_after_the_other(tiny: str, tmp_path: Path) 
     assert stats[1].ratio != pytest.approx(1, abs=1e-4)
 
 
-def test_texts_are_mixed_in_by_the_token(tiny: str) -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_texts_are_mixed_in_by_the_token(tiny: str, temperature: float) -> None:
+    """Nobody sampled them: they are read at temperature 1, whatever completions are drawn at."""
     texts = ("The better response answers what was asked.", "", "Which one?")
-    learner, tokenizer, model = policy(tiny), AutoTokenizer.from_pretrained(tiny), plain_model(tiny)
+    learner, tokenizer, model = (
+        policy(tiny, LEARNER, temperature),
+        AutoTokenizer.from_pretrained(tiny),
+        plain_model(tiny),
+    )
     old = learner.logprobs(GROUPS)
     zeros = [[np.zeros(len(r.tokens), np.float32) for r in group] for group in GROUPS]
     known: list[float] = []
@@ -236,7 +242,7 @@ def test_texts_are_mixed_in_by_the_token(tiny: str) -> None:
     # Advantages of 0 leave γ·(-Σ log π / tokens).
     assert stats.loss == pytest.approx(-0.5 * sum(known) / len(known), abs=CLOSE)
     # What is said of the completions is as it would be without.
-    (alone_stats,) = update(policy(tiny), GROUPS, old, zeros)
+    (alone_stats,) = update(policy(tiny, LEARNER, temperature), GROUPS, old, zeros)
     assert (stats.ratio, stats.logprob_gap) == (alone_stats.ratio, alone_stats.logprob_gap)
     assert stats.entropy == pytest.approx(alone_stats.entropy, abs=CLOSE)
     losses = [stats.loss] + [update(learner, GROUPS, old, zeros, pretraining=mix)[0].loss for _ in range(3)]

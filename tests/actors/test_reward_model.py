@@ -60,6 +60,13 @@ def test_the_loss_is_the_weighted_mean_of_soft_cross_entropies_with_margins(tiny
     assert norm > 0
 
 
+def test_weights_below_one_are_weights_too(tiny: str) -> None:
+    pairs = [replace(one, judged=(Judged(0, 1, 1.0, weight=0.1),)) for one in TOY]
+    # All gaps are 0: four times 0.1·ln 2, over 0.4.
+    ((loss, _),) = learner(tiny, pairs).update([0, 1, 2, 3])
+    assert loss == pytest.approx(math.log(2), abs=1e-6)
+
+
 def test_it_learns_to_tell_the_pairs_apart(tiny: str) -> None:
     model = learner(tiny, TOY, LEARNER.model_copy(update={"learning_rate": 3e-3}))
     losses = [model.update([0, 1, 2, 3])[0][0] for _ in range(12)]

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from actors.gauges import engine_readings
 from actors.policy import Policy
 from actors.rollout import Probe, RolloutEngine, Weights, checksum
-from actors.writing import Group, Plan
+from actors.writing import Fresh, Group, Plan, fresh
 from tests.actors.examples import LEARNER, all_weights, alone, give, plain_logprobs, plain_model
 from truing.config.roles import Engine, Model
 from truing.config.stages import Sampling
@@ -74,7 +74,8 @@ def lists(
 ) -> list[list[Group]]:
     """What an engine hands out, one list after the other."""
     found = Plan(completions, seed, **{"slice_size": 100} | plan)
-    handed_out = list(engine.write(asked, found, step=step))
+    begun = [Fresh(one) if isinstance(one, str) else one for one in asked]
+    handed_out = list(engine.write(begun, found, step=step))
     assert tuple(map(len, handed_out)) == found.sizes(len(asked))
     return handed_out
 
@@ -118,6 +119,14 @@ def test_a_seed_gives_its_tokens_again(engine: RolloutEngine) -> None:
     first = written(engine, ASKED, completions=3, seed=1, step=0)
     assert tokens_of(written(engine, ASKED, completions=3, seed=1, step=0)) == tokens_of(first)
     assert len({tuple(tokens) for group in tokens_of(first) for tokens in group}) == 12
+
+
+def test_a_prompt_that_comes_twice_in_a_batch_is_answered_anew(engine: RolloutEngine) -> None:
+    # Two completions of each: numbers 0 and 1, then 2 and 3, as four completions of one prompt have.
+    twice = engine.write(fresh(["why", "why"], 2), Plan(2, 3, slice_size=9), step=0)
+    found = [group for handed_out in twice for group in handed_out]
+    assert tokens_of([found[0] + found[1]]) == tokens_of(written(engine, ["why"], completions=4, seed=3, step=0))
+    assert len({tuple(rollout.tokens) for group in found for rollout in group}) == 4
 
 
 @pytest.mark.parametrize("other", [{"seed": 2, "step": 0}, {"seed": 1, "step": 1}, {"seed": 1, "step": "sample"}])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.writing import Batch, Draft, Plan
+from actors.writing import Batch, Draft, Fresh, Plan, fresh
 
 
 def draft(key: str, versions: tuple[int, ...] = (), *, full: int = 4) -> Draft:
@@ -13,6 +13,12 @@ def draft(key: str, versions: tuple[int, ...] = (), *, full: int = 4) -> Draft:
 
 def batch(groups: list[list[Draft]], enough: int, version: int = 0, staleness: int = 2) -> Batch:
     return Batch(groups, enough=enough, version=version, staleness=staleness)
+
+
+def test_the_second_time_in_a_batch_the_numbers_go_on() -> None:
+    # Three completions each: b has 0 to 2, then 3 to 5, then 6 to 8.
+    found = fresh(["b", "a", "b", "b"], 3)
+    assert found == [Fresh("b", 0), Fresh("a", 0), Fresh("b", 3), Fresh("b", 6)]
 
 
 def test_a_draft_is_done_when_it_ends_or_is_full() -> None:

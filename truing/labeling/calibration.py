@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truing.algorithms.calibration import brier, log_loss
-from truing.algorithms.statistics import Interval, bootstrap_mean
+from truing.algorithms.statistics import Interval
 from truing.labeling.agreement import Row, interval_row
 from truing.labeling.asking import Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs
-from truing.labeling.figures import alignment, ece, flip_rate
+from truing.labeling.figures import alignment, ece, flip_rate, mean_over
 from truing.labeling.judged import Judged
 from truing.records import Pair, content_id
 
@@ -177,7 +177,7 @@ def before_and_after(
         before=scores(unseen, seed=seed),
         after=scores(calibrated, seed=seed),
         flip_rate=flip_rate(unseen, seed=seed),
-        changed=bootstrap_mean(changed, seed=seed),
+        changed=mean_over(changed, unseen, seed=seed),
     )
 
 
@@ -187,8 +187,8 @@ def scores(judged: Sequence[Judged], *, seed: int) -> Scores:
     return Scores(
         alignment=alignment(judged, seed=seed),
         ece=ece(judged, seed=seed),
-        log_loss=bootstrap_mean(log_loss(p, marks, floor=math.exp(-LOGIT_BOUND)), seed=seed),
-        brier=bootstrap_mean(brier(p, marks), seed=seed),
+        log_loss=mean_over(log_loss(p, marks, floor=math.exp(-LOGIT_BOUND)), judged, seed=seed),
+        brier=mean_over(brier(p, marks), judged, seed=seed),
     )
 
 

@@ -1,14 +1,14 @@
 """Several labelers, or one labeler asked in several ways, over the same pairs: do their answers go together?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from truing.algorithms.statistics import Interval, bootstrap, bootstrap_mean, bootstrap_where_defined
+from truing.algorithms.statistics import Interval, bootstrap, bootstrap_where_defined
 from truing.labeling.agreement import Row, interval_row
-from truing.labeling.figures import alignment
+from truing.labeling.figures import alignment, counted, drawn_together, mean_over
 from truing.labeling.judged import Judged
 
 FloatArray = NDArray[np.float64]
@@ -53,12 +53,19 @@ def prompt_sensitivity(by_wording: Mapping[str, Sequence[Judged]], *, seed: int)
     _check_same_pairs(by_wording)
     agrees = [[float(pair.agrees) for pair in judged] for judged in by_wording.values()]
     verdicts = zip(*([pair.pick for pair in judged] for judged in by_wording.values()), strict=True)
+    one = next(iter(by_wording.values()))
+
+    def over_all(of: Callable[[FloatArray], float]) -> Interval:
+        """`of` the alignments `[wordings]`."""
+        groups = drawn_together(one)
+        return counted(bootstrap(lambda *c: of(np.mean(c, axis=1)), *agrees, seed=seed, groups=groups), one)
+
     return PromptSensitivity(
         alignment={name: alignment(judged, seed=seed) for name, judged in by_wording.items()},
-        lowest=bootstrap(lambda *columns: float(np.mean(columns, axis=1).min()), *agrees, seed=seed),
-        highest=bootstrap(lambda *columns: float(np.mean(columns, axis=1).max()), *agrees, seed=seed),
-        spread=bootstrap(lambda *columns: float(np.mean(columns, axis=1).std(ddof=1)), *agrees, seed=seed),
-        changed=bootstrap_mean([float(len(set(of_pair)) > 1) for of_pair in verdicts], seed=seed),
+        lowest=over_all(lambda means: float(means.min())),
+        highest=over_all(lambda means: float(means.max())),
+        spread=over_all(lambda means: float(means.std(ddof=1))),
+        changed=mean_over([float(len(set(of_pair)) > 1) for of_pair in verdicts], one, seed=seed),
     )
 
 

@@ -1,19 +1,19 @@
 """What one group of judged pairs says of the labeler (Lee et al., RLAIF, 2309.00267), each figure with its interval.
 
-A pair that was judged by several criteria is several judgements and one item: figures are over judgements, a resample
-draws pairs, each with all its judgements, and n counts pairs.
+A pair that was judged by several criteria is several judgements and one item: figures are over judgements, and n counts
+pairs. A resample draws prompts, each with all its pairs and their judgements, since pairs of one prompt are not independent.
 """
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
-from truing.algorithms.statistics import Interval, binomial_two_sided, bootstrap, bootstrap_mean, bootstrap_share
+from truing.algorithms.statistics import FloatArray, Interval, binomial_two_sided, bootstrap, bootstrap_mean
 from truing.labeling.annotators import cohen_kappa
 from truing.labeling.consensus import Position
 from truing.labeling.judged import Judged
@@ -91,13 +91,14 @@ def alignment(judged: Sequence[Judged], *, seed: int) -> Interval:
 def kappa(judged: Sequence[Judged], *, seed: int) -> Interval | None:
     """Cohen's kappa of the labeler and the human mark, as `Figures` has it."""
     picks, marks = [int(one.p >= 0.5) for one in judged], [int(one.human_first) for one in judged]
-    return cohen_kappa(picks, marks, seed=seed, groups=_names(judged))
+    found = cohen_kappa(picks, marks, seed=seed, groups=drawn_together(judged))
+    return None if found is None else counted(found, judged)
 
 
 def ece(judged: Sequence[Judged], *, seed: int) -> Interval:
     """Expected calibration error over `EDGES`, of the probability of the response picked and whether people pick it."""
     error = partial(calibration_error, edges=EDGES)
-    return bootstrap(error, *_confidences(judged), seed=seed, groups=_names(judged))
+    return counted(bootstrap(error, *_confidences(judged), seed=seed, groups=drawn_together(judged)), judged)
 
 
 def length_group(longer_by: int, half: float, which: str = "human choice") -> str:
@@ -128,12 +129,30 @@ def _names(judged: Sequence[Judged]) -> list[Hashable]:
     return [i if one.pair is None else one.pair for i, one in enumerate(judged)]
 
 
+def drawn_together(judged: Sequence[Judged]) -> list[Hashable]:
+    """The prompt of each judgement, or its pair where the prompt is unknown, or all have the same: nothing can then be
+    said of other prompts."""
+    pairs = _names(judged)
+    prompts = [pair if one.prompt is None else one.prompt for pair, one in zip(pairs, judged, strict=True)]
+    return prompts if len(set(prompts)) > 1 else pairs
+
+
+def counted(found: Interval, judged: Sequence[Judged]) -> Interval:
+    """The same with the number of pairs, whatever was drawn."""
+    return replace(found, n=len(set(_names(judged))))
+
+
+def mean_over(values: Sequence[float] | FloatArray, judged: Sequence[Judged], *, seed: int) -> Interval:
+    """Mean of a value for each judgement."""
+    return counted(bootstrap_mean(values, seed=seed, groups=drawn_together(judged)), judged)
+
+
 def _mean(judged: Sequence[Judged], of: Callable[[Judged], float], seed: int) -> Interval:
-    return bootstrap_mean([of(one) for one in judged], seed=seed, groups=_names(judged))
+    return mean_over([of(one) for one in judged], judged, seed=seed)
 
 
 def _share(judged: Sequence[Judged], of: Callable[[Judged], bool], seed: int) -> Interval | None:
-    return bootstrap_share([of(one) for one in judged], seed=seed, groups=_names(judged))
+    return _mean(judged, lambda one: float(of(one)), seed) if judged else None
 
 
 def _leanings(same: Sequence[Judged]) -> list[Position]:

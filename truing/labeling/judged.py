@@ -18,8 +18,10 @@ class Judged:
     `criterion`: what the labeler was asked to judge by. `asks_for_worse`: its template asks for the worse response.
     `both_orders`: False for a recorded judge that was asked in one order only; its `ba` is the mirror image of `ab`, and
     no figure of its consistency counts it.
-    `pair`: what the pair is called, the same under every criterion: its judgements are one item of every interval. None
+    `pair`: what the pair is called, the same under every criterion: its judgements are one item of every figure's n. None
     for a pair that is judged once.
+    `prompt`: what its prompt is called. Pairs of one prompt are not independent: a resample draws them together. None for
+    a prompt with a single pair.
     Raises ValueError where `p` is not in [0, 1].
     """
 
@@ -33,6 +35,7 @@ class Judged:
     asks_for_worse: bool = False
     both_orders: bool = True
     pair: str | None = None
+    prompt: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.p <= 1:

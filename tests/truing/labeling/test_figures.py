@@ -6,6 +6,8 @@ from hypothesis import given, settings
 
 from tests.truing.labeling.judgements import EVEN, FIRST, SECOND, judged, pairs, with_p
 from tests.vectors import vector
+from truing.labeling.calibration import scores
+from truing.labeling.concordance import prompt_sensitivity
 from truing.labeling.consensus import OrderedLogprobs
 from truing.labeling.figures import (
     alignment,
@@ -190,3 +192,33 @@ def test_where_all_are_of_one_order_there_are_no_such_figures() -> None:
 def test_confidence_groups_share_no_border() -> None:
     borders = {0.5: "0.5-0.6", 0.6: "0.5-0.6", 0.61: "0.6-0.7", 0.8: "0.7-0.8", 0.9: "0.8-0.9", 1.0: "0.9-1.0"}
     assert {p: confidence_group(p) for p in borders} == borders
+
+
+def test_a_resample_draws_prompts_with_all_their_pairs() -> None:
+    """Two prompts of ten pairs each: the labeler is right on all of one and on none of the other."""
+    apart = [replace(judged(human_first=i < 10), pair=f"pair {i}") for i in range(20)]
+    together = [replace(one, prompt=f"prompt {i // 10}") for i, one in enumerate(apart)]
+    one, two = (figures(some, seed=0).alignment for some in (apart, together))
+    assert (one.value, one.n, two.value, two.n) == (0.5, 20, 0.5, 20)
+    # Twenty tosses are seldom all alike; two are in every second draw.
+    assert 0.2 < one.low < one.high < 0.8
+    assert (two.low, two.high) == (0, 1)
+
+
+def test_where_all_pairs_have_one_prompt_pairs_are_drawn() -> None:
+    some = [replace(judged(human_first=i < 10), pair=f"pair {i}", prompt="the only one") for i in range(20)]
+    assert figures(some, seed=0) == figures([replace(one, prompt=None) for one in some], seed=0)
+
+
+def test_calibration_and_wording_draw_prompts_too() -> None:
+    right, wrong = judged(FIRST, SECOND), judged(SECOND, FIRST)
+    some = [replace(right if i < 10 else wrong, pair=f"pair {i}", prompt=f"prompt {i // 10}") for i in range(20)]
+    squares = scores(some, seed=0).brier
+    lowest = prompt_sensitivity({"one": some, "two": some}, seed=0).lowest
+    # Either both draws are of the prompt on which it is right, or both of the other, or one of each.
+    assert (squares.n, squares.low, squares.high) == (
+        20,
+        pytest.approx((right.p - 1) ** 2),
+        pytest.approx((wrong.p - 1) ** 2),
+    )
+    assert (lowest.n, lowest.low, lowest.high) == (20, 0, 1)
