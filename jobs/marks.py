@@ -29,7 +29,8 @@ PLACES = 100
 
 @dataclass(frozen=True)
 class Survey:
-    """What is in the sources, before anything is started: domains, numbers, and a key that changes with any pair.
+    """What is in the sources, before anything is started: domains, numbers, and a key that changes with any pair, its domain
+    and all that people said of it.
 
     `left_out` counts what cannot be used, by reason; `places` says where the first of them stand.
     """
@@ -120,25 +121,34 @@ def survey_unmarked(pairs: UnmarkedPairs) -> Survey:
     return _survey(_unmarked(pairs), pairs.model_dump(mode="json"))
 
 
-def _marked(labels: HumanLabels) -> Iterator[tuple[str, str, Mark] | LeftOut]:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A pair without its text; `said` is all that people said of it, in its canonical order."""
+
+    id: str
+    domain: str
+    human: Mark | None
+    said: str = ""
+
+
+def _marked(labels: HumanLabels) -> Iterator[_Seen | LeftOut]:
     """Each pair of a source once, as first marked, and no more than its limit."""
-    known: dict[str, tuple[str, Mark]] = {}
+    known: dict[str, _Seen] = {}
     for item in stream_preferences(source_of(labels)):
         if isinstance(item, LeftOut):
             yield item
             continue
-        human = item.human if item.first <= item.second else item.swap().human
+        turned = item if item.first <= item.second else item.swap()
         if item.id in known:
-            yield LeftOut(f"pair {item.id}", AGAIN if known[item.id][1] == human else OTHERWISE)
+            yield LeftOut(f"pair {item.id}", AGAIN if known[item.id].human == turned.human else OTHERWISE)
         else:
-            known[item.id] = item.domain, human
+            said = content_id(turned.human, turned.votes, turned.strength)
+            known[item.id] = _Seen(item.id, item.domain, turned.human, said)
     kept = known if labels.limit is None else lowest(known, labels.limit)
-    for name, (domain, human) in known.items():
-        if name in kept:
-            yield name, domain, human
+    yield from (one for name, one in known.items() if name in kept)
 
 
-def _unmarked(pairs: UnmarkedPairs) -> Iterator[tuple[str, str, None] | LeftOut]:
+def _unmarked(pairs: UnmarkedPairs) -> Iterator[_Seen | LeftOut]:
     source = PreferenceSource(pairs.path, columns=pairs.columns, domain=pairs.domain)
     ids = (item[1].id for item in stream_pairs(source) if not isinstance(item, LeftOut))
     left = None if pairs.limit is None else lowest(ids, pairs.limit)
@@ -146,12 +156,12 @@ def _unmarked(pairs: UnmarkedPairs) -> Iterator[tuple[str, str, None] | LeftOut]
         if isinstance(item, LeftOut):
             yield item
         elif left is None or item[1].id in left:
-            yield item[1].id, item[1].domain, None
+            yield _Seen(item[1].id, item[1].domain, None)
             if left is not None:
                 left.remove(item[1].id)
 
 
-def _survey(seen: Iterator[tuple[str, str, Mark | None] | LeftOut], settings: object) -> Survey:
+def _survey(seen: Iterator[_Seen | LeftOut], settings: object) -> Survey:
     """What comes by: ids, domains and marks of the pairs, and the comparisons that cannot be used."""
     domains: set[str] = set()
     left_out: Counter[str] = Counter()
@@ -164,10 +174,9 @@ def _survey(seen: Iterator[tuple[str, str, Mark | None] | LeftOut], settings: ob
             if left_out[item.reason] <= PLACES:
                 places[item.reason] = (*places.get(item.reason, ()), item.where)
             continue
-        name, domain, human = item
-        pairs, ties = pairs + 1, ties + (human == "tie")
-        domains.add(domain)
-        key = content_id(key, name, human)
+        pairs, ties = pairs + 1, ties + (item.human == "tie")
+        domains.add(item.domain)
+        key = content_id(key, item.id, item.domain, item.said)
     return Survey(pairs, ties, tuple(sorted(domains)), left_out, places, key)
 
 

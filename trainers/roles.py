@@ -144,13 +144,7 @@ class Roles:
         try:
             self.engines = ActorGroup.elastic("rollout", count, most, engine, needs)
             self.groups.append(self.engines)
-            self.references: ActorGroup[Reference] = self._started(
-                "reference",
-                settings.reference.count,
-                partial(Reference, start, settings.reference, self._precision, temperature),
-                scorer_needs(settings.reference, cluster),
-            )
-            self.graph = RewardGraph([self._part(part) for part in settings.rewards])
+            # The large ones first: shares of a GPU that are given out before leave some GPUs with too little for a rank.
             self.policy: ActorGroup[Policy] = self._ranks(
                 "policy", partial(learner_end, start, settings.learner, temperature), settings.learner
             )
@@ -158,6 +152,13 @@ class Roles:
             if isinstance(settings.algorithm, Ppo | Reinforce):
                 critic = settings.algorithm.critic
                 self.critic = self._ranks("critic", partial(Critic, start, critic), critic)
+            self.references: ActorGroup[Reference] = self._started(
+                "reference",
+                settings.reference.count,
+                partial(Reference, start, settings.reference, self._precision, temperature),
+                scorer_needs(settings.reference, cluster),
+            )
+            self.graph = RewardGraph([self._part(part) for part in settings.rewards])
             self.probe = self._probe()
             # All of them load at the same time.
             for group in self.groups:
@@ -185,7 +186,7 @@ class Roles:
             make = partial(RewardScorer, folder, self._model.context, part.scorer, self._precision)
             needs = scorer_needs(part.scorer, self._cluster)
             group = self._started("reward model", part.scorer.count, make, needs)
-            return Part(part.kind, part.weight, group, model_scores)
+            return Part(part_name(part), part.weight, group, model_scores)
         if isinstance(part, CombinedPart):
             make = partial(SafetyAndHelpfulness, part, self._model.context, self._precision)
             needs = scorer_needs(part.scorer, self._cluster)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jobs.cluster.demands import Role, demands
 from jobs.cluster.kinds import MEMORY, WORDS, Nodes, is_of, may_come, own_resources
+from jobs.cluster.room import GRAIN, Room, has
 from truing.config.roles import NodeRole
 from truing.config.study import Study
 from truing.errors import ShortOfResources
@@ -63,7 +64,7 @@ def _check_alone(role: Role, names: Mapping[NodeRole, str], nodes: Sequence[Node
     wanted = role.asks(names)
     for name, each in wanted.items():
         there = _there(name, nodes)
-        if role.count * each > there:
+        if role.count * each > there + GRAIN:
             lower = f"see cluster.nodes.{role.node}"
             if name in WORDS:
                 lower = f"lower {role.settings}.{_word(name).lower()}"
@@ -106,7 +107,7 @@ def _scarce(roles: Sequence[Role], names: Mapping[NodeRole, str], nodes: Sequenc
     """The resource of which the most is wanted beside what there is, where that is more; None where there is enough of each."""
     shares = {name: much / max(_there(name, nodes), 1e-9) for name, much in _wanted(roles, names).items()}
     name = max(shares, key=lambda one: shares[one], default=None)
-    return name if name is not None and shares[name] > 1 else None
+    return name if name is not None and shares[name] > 1 + GRAIN else None
 
 
 def _wanted(roles: Sequence[Role], names: Mapping[NodeRole, str]) -> dict[str, float]:
@@ -115,11 +116,7 @@ def _wanted(roles: Sequence[Role], names: Mapping[NodeRole, str]) -> dict[str, f
 
 
 def _there(name: str, nodes: Sequence[Nodes]) -> float:
-    return sum(one.count * _has(one.resources, name) for one in nodes)
-
-
-def _has(resources: Mapping[str, float], name: str) -> float:
-    return resources.get(name, float("inf") if name == MEMORY else 0.0)
+    return sum(one.count * has(one.resources, name) for one in nodes)
 
 
 def _amount(asks: Mapping[str, float], scarce: str | None) -> float:
@@ -132,16 +129,11 @@ def _holds(roles: Sequence[Role], names: Mapping[NodeRole, str], nodes: Sequence
 
 def _placed(roles: Sequence[Role], names: Mapping[NodeRole, str], nodes: Sequence[Nodes]) -> list[int]:
     """How many actors of each role find room when the largest are placed first, each on the first node that has it."""
-    rooms = [dict(one.resources) for one in nodes for _ in range(one.count)]
+    rooms = [Room(one.resources) for one in nodes for _ in range(one.count)]
     placed = [0] * len(roles)
     for i in sorted(range(len(roles)), key=lambda i: -sum(roles[i].asks(names).values())):
         wanted = roles[i].asks(names)
-        for _ in range(roles[i].count):
-            room = next((room for room in rooms if all(_has(room, n) >= much for n, much in wanted.items())), None)
-            if room is None:
-                break
-            for name, much in wanted.items():
-                room[name] = _has(room, name) - much
+        while placed[i] < roles[i].count and any(room.take(wanted) for room in rooms):
             placed[i] += 1
     return placed
 

@@ -71,7 +71,7 @@ def group_of(study: Study, role: Role) -> tuple[int, Needs, Backend]:
     """
     if role.count == 1:
         needs = learner_needs(Learner(cpus=1), study.cluster)
-        return 2, replace(needs, cpus=0, resources={}, call_deadline=DEADLINE), "gloo"
+        return 2, replace(needs, cpus=0, resources={}, memory=0, call_deadline=DEADLINE), "gloo"
     needs = learner_needs(Learner(ranks=role.count, cpus=int(role.cpus), gpus=role.gpus), study.cluster)
     return role.count, replace(needs, call_deadline=DEADLINE), "nccl" if role.gpus else "gloo"
 

@@ -13,6 +13,7 @@ from ray.autoscaler._private.kuberay.utils import parse_quantity
 from ray.runtime_env.runtime_env import RuntimeEnv, _merge_runtime_env
 
 from jobs.cluster.capacity import check_capacity
+from jobs.cluster.kinds import may_come
 from tests.clusters.files import (
     CHECKOUT,
     KUBERNETES,
@@ -29,6 +30,7 @@ from tests.clusters.files import (
 )
 from tests.clusters.kuberay import complaints
 from truing.config.load import load_study
+from truing.errors import ShortOfResources
 
 each_file = pytest.mark.parametrize("path", ON_KUBERNETES, ids=lambda path: path.name)
 
@@ -200,7 +202,14 @@ def test_what_the_job_runs_fits_its_cluster():
         mount["mountPath"] for group in groups(read(RAYJOB)).values() for mount in container(group)["volumeMounts"]
     }
     assert mounted == {study.storage} == {"/runs"}
-    check_capacity(study, nodes(RAYJOB))
+    # At the start only the head and the least replicas are there: preflight reads of the others in the file, as the image has it.
+    autoscaling = study.cluster.autoscaling
+    assert autoscaling is not None
+    written = ROOT / Path(autoscaling).relative_to(CHECKOUT)
+    head = [one for one in nodes(RAYJOB) if one.kind == "head"]
+    check_capacity(study, [*head, *may_come(written)])
+    with pytest.raises(ShortOfResources):
+        check_capacity(study, [*head, *(one for one in may_come(written) if one.kind == "learner")])
 
 
 def test_the_entrypoint_survives_two_shells():

@@ -103,6 +103,13 @@ def test_no_prompt_and_no_template_are_refused(tmp_path: Path) -> None:
         ({"policies": [{"kind": "model", "name": "a"}, {"kind": "model", "name": "a"}]}, "two are called 'a'"),
         ({"policies": [{"kind": "best_of", "name": "b", "of": "a"}], "rewards": []}, "`rewards`, which is empty"),
         (
+            {"rewards": [{"kind": "reward_model", "path": "a"}, {"kind": "reward_model", "path": "b"}]},
+            "names reward_model twice",
+        ),
+        ({"metrics": [{"kind": "score", "criterion": c} for c in ("coherence", "fluency")]}, "two are called 'score'"),
+        ({"metrics": [{"kind": "checks", "pattern": p} for p in "ab"]}, "two are called 'checks'"),
+        ({"metrics": [{"kind": "win_rate", "outputs": n} for n in (1, 2)]}, "'win rate against the baseline'"),
+        (
             {
                 "policies": [{"kind": "model", "name": "a"}, {"kind": "best_of", "name": "b", "of": "c"}],
                 "rewards": [{"kind": "finished"}],

@@ -55,6 +55,24 @@ def test_the_key_depends_on_the_pairs_that_are_used(tmp_path: Path) -> None:
     assert changed(wanted=True) != before
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"votes": ["first", "first", "second"]}, {"strength": 2}, {"domain": "harmless"}],
+    ids=lambda more: next(iter(more)),
+)
+def test_the_key_depends_on_all_that_was_said(tmp_path: Path, more: dict[str, object]) -> None:
+    """Each changes what is stored as a preference: P(chosen), the margin, the template that asks."""
+    said = {"votes": ["first"], "strength": 1, "domain": "helpful"}
+    found = [survey([labels(tmp_path / "a.jsonl", [row(0) | one])]).key for one in (said, said | more, said)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_the_key_does_not_depend_on_the_order_of_the_responses(tmp_path: Path) -> None:
+    one = {"prompt": "Q?", "first": "a", "second": "b", "human": "first", "votes": ["first", "second"]}
+    other = {"prompt": "Q?", "first": "b", "second": "a", "human": "second", "votes": ["second", "first"]}
+    assert survey([labels(tmp_path / "a.jsonl", [one])]).key == survey([labels(tmp_path / "a.jsonl", [other])]).key
+
+
 def test_the_same_pair_again_counts_once_and_is_said(tmp_path: Path) -> None:
     turned = {"prompt": "Question 0?", "first": "No 0.", "second": "Yes 0.", "human": "second"}
     rows = [row(0), row(1), row(0), turned, row(1, "second")]

@@ -65,7 +65,7 @@ def bootstrap(
     the statistic is not finite on the data themselves or on most resamples.
     """
     arrays = _paired(columns, resamples, level)
-    units = _units(groups, len(arrays[0]))
+    units = units_of(groups, len(arrays[0]))
     value = float(statistic(*arrays))
     if not np.isfinite(value):
         raise ValueError(f"the statistic is {value} on the {len(arrays[0])} rows given: report it as missing instead.")
@@ -90,7 +90,7 @@ def bootstrap_where_defined(
     None where the statistic is not finite on the data or on most resamples; else, and for other faults, as there.
     """
     arrays = _paired(columns, resamples, level)
-    units = _units(groups, len(arrays[0]))
+    units = units_of(groups, len(arrays[0]))
     value = float(statistic(*arrays))
     if not np.isfinite(value):
         return None
@@ -182,7 +182,7 @@ def _paired(columns: Sequence[Sequence[float] | FloatArray], resamples: int, lev
 
 
 @dataclass(frozen=True)
-class _Units:
+class Units:
     """What is drawn: groups of rows, by first appearance. `order`: all rows, group by group; of each of the `n` groups
     the place of its first one in it, and its size.
     """
@@ -193,6 +193,7 @@ class _Units:
 
     @property
     def n(self) -> int:
+        """How many units there are."""
         return len(self.sizes)
 
     def rows(self, drawn: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -205,18 +206,19 @@ class _Units:
         return self.order[np.arange(len(shifts), dtype=np.intp) + shifts]
 
 
-def _units(groups: Sequence[Hashable] | None, rows: int) -> _Units:
+def units_of(groups: Sequence[Hashable] | None, rows: int) -> Units:
+    """Rows of one name are one unit; without names each row is. Raises ValueError where there is not a name for each row."""
     names = range(rows) if groups is None else groups
     if len(names) != rows:
         raise ValueError(f"{len(names)} groups for {rows} rows: name one for each row.")
     codes = {name: i for i, name in enumerate(dict.fromkeys(names))}
     group = np.fromiter((codes[name] for name in names), np.intp, rows)
     sizes = np.bincount(group)
-    return _Units(np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes, sizes)
+    return Units(np.argsort(group, kind="stable"), np.cumsum(sizes) - sizes, sizes)
 
 
 def _replicates(
-    statistic: Callable[..., float], arrays: list[FloatArray], units: _Units, seed: int, resamples: int
+    statistic: Callable[..., float], arrays: list[FloatArray], units: Units, seed: int, resamples: int
 ) -> FloatArray:
     rng = np.random.default_rng(seed)
     replicates = np.empty(resamples)

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from truing.config.base import Section
-from truing.config.grid_metrics import Divergence, Metric, SentenceBert, TextMetrics, WinRate
+from truing.config.grid_metrics import Divergence, Metric, SentenceBert, TextMetrics, WinRate, metric_name
 from truing.config.labeling import EndpointLabeler
-from truing.config.policy import RewardPart
+from truing.config.policy import RewardParts
 from truing.config.recorded import Scalar
 from truing.config.roles import Engine, Positive, Scorer, Share
 from truing.config.supervised import Examples
@@ -200,7 +200,7 @@ class Grid(Section):
     """Longest output."""
     metrics: tuple[Metric, ...] = (TextMetrics(), SentenceBert(), WinRate(), Divergence())
     """What is measured of their outputs."""
-    rewards: tuple[RewardPart, ...] | None = None
+    rewards: RewardParts | None = None
     """The reward graph: its total and parts are metrics, and best-of-n chooses by the total. Absent takes that of the study's
     `policy`, and where there is none, whether an output ended by itself."""
     engine: Engine = Engine()
@@ -214,6 +214,16 @@ class Grid(Section):
             twice = [name for name, n in Counter(names).items() if n > 1]
             if twice:
                 raise ValueError(f"{what}: two are called {twice[0]!r}; give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _figures_apart(self) -> "Grid":
+        """Two metrics that call their figures the same would be one figure, the mean of both."""
+        twice = [name for name, n in Counter(map(metric_name, self.metrics)).items() if n > 1]
+        if twice:
+            raise ValueError(
+                f"metrics: two are called {twice[0]!r}, and so would their figures be; give each its own name, or leave one out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -160,3 +160,10 @@ Metric = Annotated[
     | Instructions | FinalAnswer,
     Field(discriminator="kind"),
 ]  # fmt: skip
+
+
+def metric_name(metric: Metric) -> str:
+    """What tells a metric's figures from others': its name where it has one, else its kind."""
+    if isinstance(metric, DirectScore | Classifier):
+        return metric.name
+    return f"win rate against the {metric.against}" if isinstance(metric, WinRate) else metric.kind

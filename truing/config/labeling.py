@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from truing.config.base import Section
 from truing.config.roles import Engine, Model, Positive, Share
@@ -52,6 +52,12 @@ class EndpointLabeler(Section):
     budget: Annotated[float, Field(gt=0)] | None = None
     """Most that one run may spend on this labeler in the currency of `price`: all its passes, trainers and servers
     together, and all calls of the command. The job then ends cleanly."""
+
+    @model_validator(mode="after")
+    def _counted(self) -> "EndpointLabeler":
+        if self.budget is not None and not (self.price.input or self.price.output):
+            raise ValueError("budget: nothing is spent while price is 0; give price.input and price.output")
+        return self
 
 
 class RecordedLabeler(Section):

@@ -1,9 +1,10 @@
 """Reinforcement learning: the algorithm, the reward graph, how batches are written."""
 
 import re
+from collections import Counter
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from truing.config.base import Section
 from truing.config.kl import Kl
@@ -77,6 +78,8 @@ class RewardModelPart(Section):
     """Score of the trained reward model, scaled to mean 0 and deviation 1 on the start policy's samples."""
 
     kind: Literal["reward_model"] = "reward_model"
+    name: Annotated[str, Field(pattern=r"^[\w -]+$")] = "reward_model"
+    """What figures call it. Several reward models have a name each."""
     weight: Weight = 1.0
     path: str = ""
     """A reward model's folder; empty takes the one that this study trains."""
@@ -157,7 +160,10 @@ RulePart = FinishedPart | LengthPart | PatternPart
 
 
 def part_name(part: "RewardPart") -> str:
-    """What a part is called in metrics and reports: its kind, with the pattern or the criterion that tells it from others."""
+    """What a part is called in metrics and reports: its name or its kind, with the pattern or the criterion that tells it from
+    others."""
+    if isinstance(part, RewardModelPart):
+        return part.name
     if isinstance(part, PatternPart):
         return f"pattern {part.pattern}"
     if isinstance(part, AiScorePart) and part.criterion != "overall":
@@ -168,6 +174,22 @@ def part_name(part: "RewardPart") -> str:
 RewardPart = Annotated[
     RewardModelPart | CombinedPart | AiScorePart | FinishedPart | LengthPart | PatternPart, Field(discriminator="kind")
 ]
+
+
+def _told_apart(parts: tuple[RewardPart, ...]) -> tuple[RewardPart, ...]:
+    names = Counter(part_name(part) for part in parts)
+    twice = [name for name, n in names.items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"names {', '.join(sorted(twice))} twice: give one entry with the summed weight, or each reward model a name of its own"
+        )
+    return parts
+
+
+RewardParts = Annotated[tuple[RewardPart, ...], AfterValidator(_told_apart)]
+"""A reward graph: a weighted sum of parts, each with its own name."""
+SomeParts = Annotated[tuple[RewardPart, ...], Field(min_length=1), AfterValidator(_told_apart)]
+"""The same, of one part at least."""
 
 
 class Pretraining(Section):
@@ -215,7 +237,7 @@ class Policy(Section):
 
     algorithm: Algorithm = Rloo()
     """How rewards become updates."""
-    rewards: Annotated[tuple[RewardPart, ...], Field(min_length=1)] = (RewardModelPart(), AiScorePart(), FinishedPart())
+    rewards: SomeParts = (RewardModelPart(), AiScorePart(), FinishedPart())
     """The reward graph: a weighted sum of these parts."""
     kl: Annotated[Kl, Field(validate_default=True)] = Kl()
     steps: Positive = 10
@@ -254,10 +276,6 @@ class Policy(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Policy":
-        names = [part_name(part) for part in self.rewards]
-        doubled = {name for name in names if names.count(name) > 1}
-        if doubled:
-            raise ValueError(f"rewards names {', '.join(sorted(doubled))} twice: give one entry with the summed weight")
         self.push.chosen(self.learner, self.engine)
         if self.engine.tensor_parallel > 1:
             raise ValueError("engine.tensor_parallel is for engines that keep their weights: give it 1 here")
@@ -276,7 +294,7 @@ class RejectionSampling(Passes):
     learner: Learner = Learner(learning_rate=1e-5)
     samples: Annotated[int, Field(ge=2)] = 8
     """n: completions of one prompt, the best of which is learned from."""
-    rewards: Annotated[tuple[RewardPart, ...], Field(min_length=1)] = (RewardModelPart(),)
+    rewards: SomeParts = (RewardModelPart(),)
     """The reward graph: a weighted sum of these parts."""
     sampling: Sampling = Sampling()
     engine: Engine = Engine()

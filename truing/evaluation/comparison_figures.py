@@ -22,7 +22,8 @@ def comparison_figures(
 ) -> list[Figure]:
     """Figures by variant: of the judge its position bias, of each system its win rate and its rating.
 
-    A pair that was asked about in one order only has no winner, and is counted as missing.
+    A pair that was asked about in one order only has no winner, and is counted as missing. Intervals draw items, each with all
+    its pairs.
     """
     found: list[Figure] = []
     for variant in dict.fromkeys(score.variant for score in scores):
@@ -49,7 +50,7 @@ def _pairs(scores: Sequence[Score]) -> Pairs:
 
 
 def _bias(place: Place, pairs: Pairs, seed: int) -> list[Figure]:
-    bias = position_bias(list(pairs.values()), seed=seed)
+    bias = position_bias(list(pairs.values()), seed=seed, items=[item for item, _, _ in pairs])
     none = "no pair has two readable games"
     shares = (
         ("first place wins a game", bias.first, "all games are ties"),
@@ -61,11 +62,10 @@ def _bias(place: Place, pairs: Pairs, seed: int) -> list[Figure]:
         place.figure(name, "share", found, missing=bias.n_missing, note="" if found else why if bias.n else none)
         for name, found, why in shares
     ]
-    won_twice = 0 if bias.first_among_same is None else bias.first_among_same.n
-    chance, why = (bias.p_value, "two-sided binomial") if won_twice else (None, "no place won twice")
+    chance, why = (bias.p_value, "two-sided binomial, a toss an item") if bias.tosses else (None, "no place won twice")
     return [
         *figures,
-        place.plain("p-value for a half", "", chance, won_twice, missing=bias.n_missing, note=why),
+        place.plain("p-value for a half", "", chance, bias.tosses, missing=bias.n_missing, note=why),
         place.plain("games called a tie", "count", bias.ties, 2 * bias.n, missing=bias.n_missing),
     ]
 
@@ -73,17 +73,19 @@ def _bias(place: Place, pairs: Pairs, seed: int) -> list[Figure]:
 def _rates(place: Place, pairs: Pairs, seed: int) -> list[Figure]:
     """The system's pairs with it as a: in a pair that names it b, the games change places."""
     games: list[Games] = []
-    for (_, a, b), (one, two) in pairs.items():
+    items: list[str] = []
+    for (item, a, b), (one, two) in pairs.items():
         if place.policy in (a, b):
             pair: Games = (one, two) if a == place.policy else (two, one)
             games.append(pair)
+            items.append(item)
     if all(None in pair for pair in games):
         return [
             place.plain(
                 "win rate, ties half", "share", None, 0, missing=len(games), note="no pair has two readable games"
             )
         ]
-    found = tally(games, seed=seed)
+    found = tally(games, seed=seed, items=items)
     return [
         place.figure("win rate, ties half", "share", found.win_rate_adjusted, missing=found.n_missing),
         place.plain("wins", "count", found.wins, found.n, missing=found.n_missing),
@@ -103,7 +105,7 @@ def _ratings(
     metric, unit = "Bradley-Terry rating", "Elo points"
     places = {system: Place(system, data, shift, variant) for system in systems}
     try:
-        found = ladder(comparisons, anchor=anchor, seed=seed)
+        found = ladder(comparisons, anchor=anchor, seed=seed, items=[item for item, _, _ in pairs])
     except ValueError as error:
         return [place.plain(metric, unit, None, 0, note=str(error)) for place in places.values()]
     anchored = f"{anchor} is 1000" if anchor else "the mean is 1000"

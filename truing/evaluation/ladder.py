@@ -7,12 +7,14 @@ by its share. None or NaN is a comparison without a verdict.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from truing.algorithms.statistics import units_of
 
 FloatArray = NDArray[np.float64]
 Comparison = tuple[str, str, float | None]
@@ -25,7 +27,7 @@ MEAN = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A policy's rating in Elo points, its 95 % bootstrap interval over comparisons, and how many of those it was in."""
+    """A policy's rating in Elo points, its 95 % bootstrap interval over comparisons or items, and how many of those it was in."""
 
     policy: str
     rating: float
@@ -50,14 +52,23 @@ class Ladder:
 
 
 def ladder(
-    comparisons: Sequence[Comparison], *, anchor: str | None = None, resamples: int = 200, seed: int = 0
+    comparisons: Sequence[Comparison],
+    *,
+    anchor: str | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+    items: Sequence[Hashable] | None = None,
 ) -> Ladder:
     """Bradley-Terry ratings of all policies. `anchor` is fixed at 1000; without one the mean rating is.
+
+    `items`: what each comparison is about. Those about one item are not independent, and a resample draws them together;
+    None: each is about its own.
 
     Raises ValueError where no comparison has a verdict, a score is outside [0, 1], a policy meets itself, the anchor is
     unknown, the policies fall into groups that never met, or one group never lost to the rest: its rating is infinite.
     Where more than half of the resamples are `undefined`, the interval ends are NaN.
     """
+    kept = [i for i, (_, _, score) in enumerate(comparisons) if score is not None and not math.isnan(score)]
     judged = _judged(comparisons)
     names = sorted({name for a, b, _ in judged for name in (a, b)})
     if anchor is not None and anchor not in names:
@@ -67,10 +78,11 @@ def ladder(
     wins = _wins(table, len(names))
     _check_connected(wins, names)
     ratings = _elo(_strengths(wins), names, anchor)
+    units = units_of(None if items is None else [items[i] for i in kept], len(table))
     rng = np.random.default_rng(seed)
     replicates: list[FloatArray] = []
     for _ in range(resamples):
-        drawn = _wins(table[rng.integers(len(table), size=len(table))], len(names))
+        drawn = _wins(table[units.rows(rng.integers(units.n, size=units.n))], len(names))
         if len(_groups(drawn, "strong")) == 1:
             replicates.append(_elo(_strengths(drawn), names, anchor))
     enough = len(replicates) >= max(1, resamples / 2)

@@ -1,8 +1,10 @@
 """Two games of one pair, in both orders, and what they say (Zheng et al., MT-bench, arXiv 2306.05685; FastChat)."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal
 
 from truing.algorithms.scores import bracketed_numbers
@@ -10,7 +12,6 @@ from truing.algorithms.statistics import (
     Interval,
     binomial_two_sided,
     bootstrap_mean,
-    bootstrap_share,
     bootstrap_where_defined,
     ratio_of_sums,
 )
@@ -54,7 +55,8 @@ class PositionBias:
     over pairs; 1/2 is no bias, as every pair is shown both ways. Over the `n` pairs with two readable games: `same_position`
     is the share in which one place wins twice, `flips` the share in which the verdict changes with the order at all (a
     tie on one side too). `first_among_same` says which place it is, and `p_value` tests that against a half (two-sided
-    binomial). `n_missing` pairs are in no figure.
+    binomial), with a toss for each of the `tosses` items in whose pairs one place won twice more often than the other did.
+    `n_missing` pairs are in no figure.
     """
 
     first: Interval | None
@@ -62,6 +64,7 @@ class PositionBias:
     flips: Interval | None
     first_among_same: Interval | None
     p_value: float
+    tosses: int
     ties: int
     n: int
     n_missing: int
@@ -97,9 +100,13 @@ def winner(games: Games) -> Winner | None:
     return "b" if games == ("second", "first") else "tie"
 
 
-def tally(games: Sequence[Games], *, seed: int) -> Tally:
-    """Counts and rates of `games`, one entry a pair. Raises ValueError where no pair has two readable games."""
-    read = [pair for pair in games if None not in pair]
+def tally(games: Sequence[Games], *, seed: int, items: Sequence[Hashable] | None = None) -> Tally:
+    """Counts and rates of `games`, one entry a pair. Raises ValueError where no pair has two readable games.
+
+    `items`: what each pair is about. Pairs about one item are not independent: a resample draws them together. None: each
+    pair is about its own.
+    """
+    read, about = _read(games, items)
     if not read:
         raise ValueError(f"none of {len(games)} pairs has two readable games: there is no win rate to report.")
     winners = [winner(pair) for pair in read]
@@ -108,28 +115,63 @@ def tally(games: Sequence[Games], *, seed: int) -> Tally:
         losses=winners.count("b"),
         ties=winners.count("tie"),
         disagreements=sum(pair in (("first", "first"), ("second", "second")) for pair in read),
-        win_rate=bootstrap_mean([float(one == "a") for one in winners], seed=seed),
-        loss_rate=bootstrap_mean([float(one == "b") for one in winners], seed=seed),
-        win_rate_adjusted=bootstrap_mean([{"a": 1.0, "b": 0.0}.get(one or "", 0.5) for one in winners], seed=seed),
+        win_rate=_mean([float(one == "a") for one in winners], about, seed),
+        loss_rate=_mean([float(one == "b") for one in winners], about, seed),
+        win_rate_adjusted=_mean([{"a": 1.0, "b": 0.0}.get(one or "", 0.5) for one in winners], about, seed),
         n=len(read),
         n_missing=len(games) - len(read),
     )
 
 
-def position_bias(games: Sequence[Games], *, seed: int) -> PositionBias:
-    """Position bias of the judge of `games`, one entry a pair, over the pairs with two readable games."""
-    read = [pair for pair in games if None not in pair]
-    same = [pair[0] for pair in read if pair[0] == pair[1] and pair[0] != "tie"]
-    firsts = [float(pair.count("first")) for pair in read]
-    decided = [float(2 - pair.count("tie")) for pair in read]
-    n_first = same.count("first")
+def position_bias(games: Sequence[Games], *, seed: int, items: Sequence[Hashable] | None = None) -> PositionBias:
+    """Position bias of the judge of `games`, one entry a pair, over the pairs with two readable games. `items` as `tally` has
+    them."""
+    read, about = _read(games, items)
+    twice = [pair[0] == pair[1] != "tie" for pair in read]
+    same = [float(pair[0] == "first") for pair, won in zip(read, twice, strict=True) if won]
+    leaning = list(compress(about, twice))
+    heads, tosses = _tosses(same, leaning)
     return PositionBias(
-        first=bootstrap_where_defined(ratio_of_sums, firsts, decided, seed=seed) if read else None,
-        same_position=bootstrap_share([pair[0] == pair[1] != "tie" for pair in read], seed=seed),
-        flips=bootstrap_share([pair not in CONSISTENT for pair in read], seed=seed),
-        first_among_same=bootstrap_share([place == "first" for place in same], seed=seed),
-        p_value=binomial_two_sided(n_first, len(same)),
+        first=_first(read, about, seed) if read else None,
+        same_position=_mean([float(won) for won in twice], about, seed) if read else None,
+        flips=_mean([float(pair not in CONSISTENT) for pair in read], about, seed) if read else None,
+        first_among_same=_mean(same, leaning, seed) if same else None,
+        p_value=binomial_two_sided(heads, tosses),
+        tosses=tosses,
         ties=sum(pair.count("tie") for pair in read),
         n=len(read),
         n_missing=len(games) - len(read),
     )
+
+
+def _read(games: Sequence[Games], items: Sequence[Hashable] | None) -> tuple[list[Games], list[Hashable]]:
+    """The pairs with two readable games, and what they are about."""
+    about = range(len(games)) if items is None else items
+    kept = [(pair, item) for pair, item in zip(games, about, strict=True) if None not in pair]
+    return [pair for pair, _ in kept], [item for _, item in kept]
+
+
+def _together(about: Sequence[Hashable]) -> Sequence[Hashable] | None:
+    """What a resample draws: items; pairs where all are about one, for then nothing can be said of others."""
+    return about if len(set(about)) > 1 else None
+
+
+def _mean(values: Sequence[float], about: Sequence[Hashable], seed: int) -> Interval:
+    """Mean over pairs, their number as n; its interval draws items."""
+    return replace(bootstrap_mean(values, seed=seed, groups=_together(about)), n=len(values))
+
+
+def _first(read: Sequence[Games], about: Sequence[Hashable], seed: int) -> Interval | None:
+    """Share of the games with a winner that the first place won."""
+    won = [float(pair.count("first")) for pair in read]
+    decided = [float(2 - pair.count("tie")) for pair in read]
+    found = bootstrap_where_defined(ratio_of_sums, won, decided, seed=seed, groups=_together(about))
+    return None if found is None else replace(found, n=len(read))
+
+
+def _tosses(same: Sequence[float], about: Sequence[Hashable]) -> tuple[int, int]:
+    """(heads, tosses): items whose pairs lean to the first place, and those that lean at all."""
+    lead: Counter[Hashable] = Counter()
+    for first, item in zip(same, about, strict=True):
+        lead[item] += 1 if first else -1
+    return sum(by > 0 for by in lead.values()), sum(by != 0 for by in lead.values())

@@ -4,6 +4,7 @@ import pytest
 
 from jobs.cluster.capacity import check_capacity
 from jobs.cluster.kinds import Nodes
+from jobs.cluster.room import Room
 from tests.jobs.conftest import LEARN
 from truing.config.load import load_study
 from truing.errors import ShortOfResources
@@ -133,14 +134,13 @@ def test_nodes_that_may_come_count():
 
 
 def test_the_role_that_takes_what_is_short_is_made_smaller():
-    """Four ranks of a GPU and two engines on CPUs, on one node of three GPUs: the engines are not what is too much."""
-    overrides = [*APART, "policy.learner.ranks=4", "policy.learner.gpus=1", "policy.engine.count=2"]
+    """Three ranks on GPUs and two engines on CPUs, on one node of three GPUs: the engines are not what is too much."""
+    overrides = [*APART, "policy.learner.ranks=3", "policy.learner.gpus=0.75", "policy.engine.count=2"]
     three = Nodes("three GPUs", {"CPU": 64, "GPU": 3}, 1)
-    # By itself the group of ranks is refused first, so give each of them three quarters: 4 x 0.75, and 0.5, are 3.5.
-    parts = ["policy.learner.gpus=0.75", "policy.reference.gpus=0.5"]
-    line = refused([*overrides, *parts], [three])
-    assert line.startswith("policy: its roles together ask for 3.5 GPUs and the cluster has 3 (0.5 short);")
-    assert line.endswith("(the nearest layout that fits: policy.learner.ranks=3)")
+    # The ranks have room by themselves, one a GPU: 3 x 0.75, and 1, are 3.25.
+    line = refused([*overrides, "policy.reference.gpus=1"], [three])
+    assert line.startswith("policy: its roles together ask for 3.25 GPUs and the cluster has 3 (0.25 short);")
+    assert line.endswith("(the nearest layout that fits: policy.learner.ranks=2)")
 
 
 def test_memory_is_set_aside_where_a_node_says_how_much_it_has():
@@ -158,3 +158,31 @@ def test_memory_is_set_aside_where_a_node_says_how_much_it_has():
     )
     # A kind of node that does not say has enough.
     check_capacity(load_study(LEARN, [memory, "policy.engine.count=2"]), FOUR_CPUS)
+
+
+def test_shares_of_a_gpu_add_up_to_it():
+    # In binary 2 - 0.6 - 0.6 - 0.4 is less than 0.4, and 0.4 + 0.2 + 0.2 + 0.1 + 0.1 more than 1.
+    share = [
+        "policy.learner.ranks=2",
+        "policy.learner.gpus=0.6",
+        "policy.reference.count=2",
+        "policy.reference.gpus=0.4",
+    ]
+    check_capacity(load_study(LEARN, [*share, *APART]), [Nodes("node", {"CPU": 64, "GPU": 2}, 1)])
+
+
+def test_a_share_is_of_one_gpu():
+    # Three ranks of 0.6 are 1.8 GPUs, and on two GPUs there is room for two of them: 0.4 of each is left.
+    ranks = ["policy.learner.ranks=3", "policy.learner.gpus=0.6"]
+    line = refused(ranks, [Nodes("node", {"CPU": 64, "GPU": 2}, 1)])
+    assert line == (
+        "policy.learner: 3 actors of 2 CPUs and 0.6 GPUs each find no room on 1 x node (64 CPUs, 2 GPUs); 2 of them fit:"
+        " lower what one of them takes, or their number"
+    )
+    check_capacity(load_study(LEARN, ranks), [Nodes("node", {"CPU": 64, "GPU": 3}, 1)])
+
+
+def test_a_share_goes_to_the_gpu_that_it_fills_best():
+    # 0.6 and 0.4 on one GPU leave the other whole: the whole one that comes last still has room.
+    room = Room({"GPU": 2})
+    assert [room.take({"GPU": much}) for much in (0.6, 0.4, 1, 0.1)] == [True, True, True, False]

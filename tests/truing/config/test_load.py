@@ -339,7 +339,13 @@ def test_a_penalty_that_is_no_loss_is_refused_for_grpo(tmp_path: Path, override:
 
 def test_a_reward_part_is_named_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, FULL, "policy.rewards.1={kind: reward_model, weight: 0.5}")
-    assert message == "policy: rewards names reward_model twice: give one entry with the summed weight"
+    assert message == (
+        "policy.rewards: names reward_model twice: give one entry with the summed weight, or each reward model a name of its own"
+    )
+    named = "policy.rewards=[{kind: reward_model}, {kind: reward_model, name: safety, path: x}]"
+    parts = study(tmp_path, FULL, named).policy
+    assert parts is not None
+    assert [part_name(part) for part in parts.rewards] == ["reward_model", "safety"]
     judged = "policy.rewards=[{kind: ai_score}, {kind: ai_score, template: geval, criterion: coherence}]"
     parts = study(tmp_path, FULL, judged).policy
     assert parts is not None
@@ -387,3 +393,11 @@ def test_a_bad_override_says_how_to_write_one(tmp_path: Path, override: str, mes
 def test_a_plain_value_in_a_list_has_no_keys(tmp_path: Path) -> None:
     message = refusal(tmp_path, "name: a\npolicy: {rewards: [finished]}", "policy.rewards.0.weight=2")
     assert message == "override policy.rewards.0.weight: 0 is a plain value in the file; it has no keys below it"
+
+
+def test_a_budget_needs_a_price(tmp_path: Path) -> None:
+    given = "labeler={kind: endpoint, model: m, budget: 5%s}"
+    assert refusal(tmp_path, FULL, given % "").endswith(
+        "budget: nothing is spent while price is 0; give price.input and price.output"
+    )
+    assert study(tmp_path, FULL, given % ", price: {output: 0.6}").labeler is not None

@@ -31,6 +31,22 @@ def test_two_policies_by_hand() -> None:
     )
 
 
+def test_comparisons_about_one_item_are_drawn_together() -> None:
+    # Five items, each asked about four times with the same outcome: as surely known as five comparisons, not as twenty.
+    scores: list[float | None] = [1.0, 1.0, 0.5, 0.0, 1.0]
+    once: list[Comparison] = [("a", "b", score) for score in scores]
+    few = ladder(once, resamples=50)
+    # The one without a verdict is about an item of its own, and in no figure.
+    many = ladder([*once * 4, ("a", "b", None)], resamples=50, items=[*[0, 1, 2, 3, 4] * 4, 5])
+    for a, b in zip(few.ratings, many.ratings, strict=True):
+        assert (b.rating, b.low, b.high, b.n) == (
+            pytest.approx(a.rating),
+            pytest.approx(a.low),
+            pytest.approx(a.high),
+            20,
+        )
+
+
 def test_ties_are_half_wins_and_missing_is_neither() -> None:
     tied: list[Comparison] = [("a", "b", 1.0), ("a", "b", 0.5), ("a", "b", None), ("b", "a", math.nan)]
     split: list[Comparison] = [("a", "b", 1.0), ("a", "b", 1.0), ("a", "b", 1.0), ("a", "b", 0.0)]

@@ -114,6 +114,27 @@ def test_a_mirrored_judge_has_the_opposite_bias(games: list[Games]) -> None:
     assert found.flips == mirrored.flips
 
 
+def test_pairs_about_one_item_are_one_draw() -> None:
+    # Four items with five like pairs each: a resample of items has the shares that four single pairs have.
+    once: list[Games] = [("first", "first"), ("second", "second"), ("first", "first"), ("first", "second")]
+    often, items = once * 5, [0, 1, 2, 3] * 5
+    one, many = tally(once, seed=0).win_rate_adjusted, tally(often, seed=0, items=items).win_rate_adjusted
+    assert (many.value, many.low, many.high, many.n) == (one.value, one.low, one.high, 20)
+    few, lots = position_bias(once, seed=0), position_bias(often, seed=0, items=items)
+    for name in ("first", "same_position", "flips"):
+        a, b = getattr(few, name), getattr(lots, name)
+        assert (b.value, b.low, b.high, b.n) == (a.value, a.low, a.high, 20), name
+    assert lots.first_among_same is not None
+    assert lots.first_among_same.n == 15
+    # Three items lean, two of them to the first place: as three tosses, not fifteen.
+    assert (lots.tosses, lots.p_value) == (3, 1.0)
+
+
+def test_pairs_about_the_only_item_are_drawn_themselves() -> None:
+    games: list[Games] = [("first", "first"), ("second", "second"), ("first", "second")]
+    assert tally(games, seed=0, items=["x"] * 3) == tally(games, seed=0)
+
+
 # What ChatGPT said in both orders (summeval_h2h_gpt35), counted from the 1,100 pairs of a dimension: place that won twice
 # (first, second), pairs in which a tie stands against a win, games called a tie.
 CHATGPT_H2H = {
