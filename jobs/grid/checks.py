@@ -1,12 +1,14 @@
 """What a program checks of a grid's outputs: JSON, patterns, lengths, IFEval's constraints, the final number of a solution."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from jobs.grid.data import Question
+from jobs.grid.outputs import Cell
 from jobs.grid.scores import Field
 from jobs.grid.sheet import Place, Sheet
 from truing.config.grid_metrics import Checks, FinalAnswer, Instructions
@@ -61,12 +63,16 @@ def instruction_scores(sheet: Sheet, _: Field, metric: Instructions) -> list[Sco
 
 
 def answer_scores(sheet: Sheet, _: Field, __: FinalAnswer) -> list[Score]:
-    """Whether each output ends with the reference's number; an output without a number is wrong. pass@k of K outputs.
+    """Whether each output ends with the reference's number; an output without a number is wrong. pass@1 and pass@K, where K is the
+    most outputs that the policy has to a question there; a question with fewer has no pass@K.
 
     Raises:
         ConfigError: a reference without a number after ####.
     """
     found: list[Score] = []
+    most: Counter[tuple[str, Cell]] = Counter()
+    for place in sheet.places():
+        most[place.policy, place.cell] = max(most[place.policy, place.cell], len(place.rows))
     for place in sheet.places():
         gold = _gold(place.question)
         if gold is None:
@@ -80,9 +86,16 @@ def answer_scores(sheet: Sheet, _: Field, __: FinalAnswer) -> list[Score]:
         own = _each(place, "right answer", passes)
         found += own
         right = sum(score.value == 1 for score in own)
-        n = len(place.rows)
-        found += [place.score(f"pass@{k}", pass_at_k(n, right, k), "") for k in (1, n) if n > 1]
+        found += _pass_scores(place, right, most[place.policy, place.cell])
     return found
+
+
+def _pass_scores(place: Place, right: int, most: int) -> list[Score]:
+    """pass@1 and pass@`most`; none where nobody has more than one output."""
+    n = len(place.rows)
+    known = {k: pass_at_k(n, right, k) if n >= k else None for k in (1, most) if most > 1}
+    why = f"with fewer than {most} outputs" if n else NO_OUTPUT
+    return [place.score(f"pass@{k}", value, why) for k, value in known.items()]
 
 
 def _checks(metric: Checks) -> dict[str, Passes]:

@@ -14,7 +14,7 @@ from jobs.grid.checks import answer_scores, check_scores, instruction_scores
 from jobs.grid.choices import bridge_to, choice_scores_of
 from jobs.grid.data import Question, load_choice_set, load_prompt_set
 from jobs.grid.feedback import feedback_scores
-from jobs.grid.outputs import HOME, Cell, best_of, draw, recorded_outputs, seconds_of
+from jobs.grid.outputs import HOME, Cell, best_of, draw, own, recorded_outputs, seconds_of
 from jobs.grid.policies import Contestant, baseline_of, contestants
 from jobs.grid.samples import samples
 from jobs.grid.scores import (
@@ -151,10 +151,8 @@ def outputs(
         if isinstance(policy.settings, BestOf):
             answers[policy.name] = best_of(policy.settings, drawn[policy.settings.of], totals, settings.completions)
         else:
-            answers[policy.name] = {
-                cell: {key: rows[: settings.completions] for key, rows in by_question.items()}
-                for cell, by_question in drawn[policy.name].items()
-            }
+            cells = drawn[policy.name].items()
+            answers[policy.name] = {cell: own(by_question, settings.completions) for cell, by_question in cells}
     return Sheet(asked, answers), rewards
 
 

@@ -37,7 +37,7 @@ class Cell:
 
 
 Outputs = Mapping[str, Sequence[Row]]
-"""By question (`key_of`), the rows of one policy's outputs to it in their order; a row has id, text, tokens and finished."""
+"""By question (`key_of`), the rows of one policy's outputs to it in their order: id, sample, text, tokens and finished of each."""
 
 
 def draw(
@@ -49,14 +49,14 @@ def draw(
         TruingError: too many failed, or a worker cannot go on.
     """
     rows: dict[str, Row] = {}
-    places: list[tuple[Cell, Question, str]] = []
+    places: list[tuple[Cell, Question, Row]] = []
     for data, questions in asked.items():
         for temperature in grid.temperatures:
             for question in questions:
                 for number in range(draws(grid, policy, temperature)):
                     row = _request(context, grid, policy, question, temperature, number)
                     rows[row["id"]] = row
-                    places.append((Cell(data, temperature), question, row["id"]))
+                    places.append((Cell(data, temperature), question, row))
     begun = time.perf_counter()
     table = context.run.table(f"{HOME}/outputs/{policy.id}")
     known = len(table.ids() & set(rows))
@@ -68,15 +68,21 @@ def draw(
         _note_cost(context, policy, time.perf_counter() - begun)
     found = {row["id"]: row for row in done}
     cells: dict[Cell, dict[str, list[Row]]] = {}
-    for cell, question, row_id in places:
-        if row_id in found:
-            cells.setdefault(cell, {}).setdefault(key_of(question), []).append(_placed(found[row_id], question))
+    for cell, question, row in places:
+        if row["id"] in found:
+            written = {**found[row["id"]], "sample": row["sample"]}
+            cells.setdefault(cell, {}).setdefault(key_of(question), []).append(_placed(written, question))
     return cells
 
 
 def draws(grid: Grid, policy: Contestant, temperature: float) -> int:
-    """Outputs of a policy to one question: K times the largest n that is made from it; one where it is greedy."""
-    return grid.completions * policy.drawn if temperature else 1
+    """Outputs of a policy to one question: its own K, and K times the largest n that is made from it; one where it is greedy."""
+    return grid.completions * (1 + policy.drawn) if temperature else 1
+
+
+def own(outputs: Outputs, completions: int) -> dict[str, list[Row]]:
+    """The policy's own K outputs by question: those that no best-of-n is made from."""
+    return {key: [row for row in rows if row["sample"] < completions] for key, rows in outputs.items()}
 
 
 def best_of(
@@ -84,17 +90,20 @@ def best_of(
 ) -> dict[Cell, dict[str, list[Row]]]:
     """K outputs by question: the best of each n of the base policy's, in their order. Greedy cells have none.
 
-    An output without a reward cannot win; of n without any, there is no best.
+    They are drawn beside the base policy's own K: a best that had been chosen among those would meet itself in a comparison with
+    them. An output without a reward cannot win; of n without any, there is no best.
     """
     found: dict[Cell, dict[str, list[Row]]] = {}
     for cell, by_question in base.items():
         for key, rows in by_question.items():
-            for i in range(0, len(rows) - settings.n + 1, settings.n):
-                known = [row for row in rows[i : i + settings.n] if row["id"] in rewards]
-                kept = found.setdefault(cell, {}).setdefault(key, [])
-                if known and len(kept) < completions:
-                    kept.append(known[best_index([rewards[row["id"]] for row in known])])
-    return {cell: {key: rows for key, rows in some.items() if rows} for cell, some in found.items()}
+            groups: dict[int, list[Row]] = {}
+            for row in rows:
+                if row["sample"] >= completions and row["id"] in rewards:
+                    groups.setdefault((row["sample"] - completions) // settings.n, []).append(row)
+            best = [some[best_index([rewards[row["id"]] for row in some])] for _, some in sorted(groups.items())]
+            if best:
+                found.setdefault(cell, {})[key] = best[:completions]
+    return found
 
 
 def recorded_outputs(settings: OutputFile, asked: Mapping[str, Sequence[Question]]) -> dict[Cell, dict[str, list[Row]]]:
@@ -109,7 +118,7 @@ def recorded_outputs(settings: OutputFile, asked: Mapping[str, Sequence[Question
         if text is not None:
             some = by_prompt.setdefault(prompt, [])
             key = content_id("recorded", settings.path, prompt, len(some), text)
-            some.append({"id": key, "text": text, "tokens": [], "finished": True})
+            some.append({"id": key, "text": text, "tokens": [], "finished": True, "sample": len(some)})
     found: dict[Cell, dict[str, list[Row]]] = {}
     for data, questions in asked.items():
         known = {

@@ -18,14 +18,14 @@ TRAINED = {"policy": "trained", "rejection": "rejection sampling", "dpo": "DPO"}
 class Contestant:
     """One policy of a grid. `id` holds all that its outputs depend on; `folder` is that of its model, "" where it has none here.
 
-    `drawn`: times K, how many outputs it writes to a prompt: the largest n of the best-of-n policies made from it.
+    `drawn`: the largest n of the best-of-n policies made from it, whose outputs it writes beside its own.
     """
 
     name: str
     settings: GridPolicy
     id: str
     folder: str
-    drawn: int = 1
+    drawn: int = 0
 
 
 def trained(context: Context) -> dict[str, str]:
@@ -83,4 +83,4 @@ def _with_draws(one: Contestant, everyone: Sequence[Contestant]) -> Contestant:
     needed = [
         other.settings.n for other in everyone if isinstance(other.settings, BestOf) and other.settings.of == one.name
     ]
-    return Contestant(one.name, one.settings, one.id, one.folder, max([1, *needed]))
+    return Contestant(one.name, one.settings, one.id, one.folder, max([0, *needed]))

@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any, TypeVar
 
 from actors.classifier import Classifier as ClassifierModel
 from actors.token_vectors import TokenVectors
 from jobs import measure
 from jobs.grading import Game, Graders, graded, verdicts
+from jobs.grid.data import Question
 from jobs.grid.outputs import Cell
 from jobs.grid.policies import Contestant
 from jobs.grid.sheet import Place, Sheet, at
@@ -171,15 +173,25 @@ def _games(
     if metric.against == "reference":
         others = [question.references[0]] * len(place.rows) if question.references else []
     else:
-        facing = cell if cell.temperature is not None else next(
-            (c for c in sheet.cells if c.data == cell.data and (c, question.item, question.wording) in bases), cell
-        )  # fmt: skip
-        others = [row["text"] for row in bases.get((facing, question.item, question.wording), ())]
+        others = [row["text"] for row in facing(sheet, cell, question, bases)]
     rows = place.rows[: metric.outputs]
     if not rows or not others:
         return [(place, None, NO_OUTPUT if not rows else "nothing to compare with")]
-    pairs = zip(rows, others, strict=False)
+    # Where the other side has fewer outputs, as a file often has a single one, they go round.
+    pairs = zip(rows, cycle(others), strict=False)
     return [(place, Game(question.prompt, row["text"], other, question.domain), "") for row, other in pairs]
+
+
+def facing(
+    sheet: Sheet, cell: Cell, question: Question, bases: Mapping[tuple[Cell, str, str], Sequence[Row]]
+) -> Sequence[Row]:
+    """The baseline's outputs that those of a cell meet: at the same temperature; else, where one side is recorded, what the
+    other has: its file's, or those at its lowest temperature."""
+    there = [c for c in sheet.cells if c.data == cell.data and bases.get((c, question.item, question.wording))]
+    if cell.temperature is not None:
+        there = [c for c in there if c.temperature in (cell.temperature, None)]
+    chosen = next(iter(there), None)
+    return () if chosen is None else bases[chosen, question.item, question.wording]
 
 
 def direct_scores(sheet: Sheet, field: Field, metric: DirectScore) -> list[Score]:

@@ -1,6 +1,7 @@
 """The parts of a grid that need no engine: questions, best of n, recorded outputs, pairs in tokens."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,24 @@ from jobs.grid.checks import answer_scores, check_scores, instruction_scores
 from jobs.grid.choices import encoded_pair
 from jobs.grid.data import Question, key_of, load_choice_set, load_prompt_set, load_templates
 from jobs.grid.feedback import cases as feedback_cases
-from jobs.grid.outputs import Cell, best_of, recorded_outputs
+from jobs.grid.outputs import Cell, best_of, draws, own, recorded_outputs
+from jobs.grid.policies import Contestant
 from jobs.grid.preflight import check_policies
+from jobs.grid.scores import facing
 from jobs.grid.sheet import Sheet
 from jobs.grid.split import parted
 from tests.jobs.drive import write_lines
-from truing.config.grid import BestOf, ByLabel, ByLength, ChoiceSet, Grid, OutputFile, PromptSet, Templates
+from truing.config.grid import (
+    BestOf,
+    ByLabel,
+    ByLength,
+    ChoiceSet,
+    Grid,
+    OutputFile,
+    PromptSet,
+    StudyPolicies,
+    Templates,
+)
 from truing.config.grid_metrics import Checks, Feedback, FinalAnswer, Instructions
 from truing.config.supervised import Examples
 from truing.data.chat import load_tokenizer
@@ -136,29 +149,70 @@ def test_a_grid_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> N
 CELL = Cell("set", 1.0)
 
 
+K = 4
+
+
 def drawn(count: int) -> dict[Cell, dict[str, list[dict[str, Any]]]]:
-    return {CELL: {"q": [{"id": f"o{i}", "text": f"t{i}"} for i in range(count)]}}
+    """The policy's own K outputs are k0, k1, …; those that the best are taken of o0, o1, …"""
+    own_outputs = [{"id": f"k{i}", "text": "", "sample": i} for i in range(K)]
+    return {CELL: {"q": [*own_outputs, *({"id": f"o{i}", "text": f"t{i}", "sample": K + i} for i in range(count))]}}
 
 
 def test_best_of_n_takes_the_best_of_each_n_in_their_order() -> None:
-    rewards = {"o0": 1.0, "o1": 3.0, "o2": 2.0, "o3": 2.0, "o4": 9.0}
-    found = best_of(BestOf(name="b", of="a", n=2), drawn(5), rewards, completions=4)
-    # (o0, o1) -> o1; (o2, o3) are alike, the first counts; o4 is no two.
+    rewards = {"o0": 1.0, "o1": 3.0, "o2": 2.0, "o3": 2.0, **{f"k{i}": 9.0 for i in range(K)}}
+    found = best_of(BestOf(name="b", of="a", n=2), drawn(4), rewards, completions=K)
+    # (o0, o1) -> o1; (o2, o3) are alike, the first counts. The policy's own are not among them, whatever they are worth.
     assert [row["id"] for row in found[CELL]["q"]] == ["o1", "o2"]
+    assert [row["id"] for row in own(drawn(4)[CELL], K)["q"]] == ["k0", "k1", "k2", "k3"]
+
+
+def test_what_is_lost_moves_no_output_to_another_n() -> None:
+    left = {CELL: {"q": [row for row in drawn(4)[CELL]["q"] if row["id"] not in ("k1", "o0")]}}
+    rewards = {"o1": 1.0, "o2": 2.0, "o3": 3.0}
+    # o1 is alone in the first two; (o2, o3) -> o3. Of the policy's own one is missing, and none takes its place.
+    assert [row["id"] for row in best_of(BestOf(name="b", of="a", n=2), left, rewards, K)[CELL]["q"]] == ["o1", "o3"]
+    assert [row["id"] for row in own(left[CELL], K)["q"]] == ["k0", "k2", "k3"]
+
+
+def test_a_policy_writes_its_own_and_those_of_the_largest_n() -> None:
+    grid = Grid(completions=K)
+    policy = Contestant("a", StudyPolicies(), "id", "folder", 3)
+    assert [draws(grid, replace(policy, drawn=n), t) for n, t in ((3, 1.0), (0, 1.0), (3, 0.0))] == [K + 3 * K, K, 1]
 
 
 def test_an_output_without_a_reward_cannot_win() -> None:
-    found = best_of(BestOf(name="b", of="a", n=2), drawn(4), {"o1": -5.0}, completions=4)
+    found = best_of(BestOf(name="b", of="a", n=2), drawn(4), {"o1": -5.0}, completions=K)
     assert [row["id"] for row in found[CELL]["q"]] == ["o1"]
 
 
 def test_a_greedy_cell_has_no_best() -> None:
-    assert best_of(BestOf(name="b", of="a", n=2), drawn(1), {"o0": 1.0}, completions=4) == {}
+    assert best_of(BestOf(name="b", of="a", n=2), drawn(0), {"k0": 1.0}, completions=K) == {}
 
 
 def test_no_more_than_k_are_kept() -> None:
-    found = best_of(BestOf(name="b", of="a", n=2), drawn(8), {f"o{i}": float(i) for i in range(8)}, completions=2)
-    assert [row["id"] for row in found[CELL]["q"]] == ["o1", "o3"]
+    found = best_of(BestOf(name="b", of="a", n=2), drawn(16), {f"o{i}": float(i) for i in range(16)}, completions=K)
+    assert [row["id"] for row in found[CELL]["q"]] == ["o1", "o3", "o5", "o7"]
+
+
+# --- who meets whom -------------------------------------------------------------------------------
+
+
+def test_a_baseline_is_met_at_the_same_temperature_or_as_it_was_recorded() -> None:
+    warm, cool, recorded = Cell("set", 1.0), Cell("set", 0.0), Cell("set", None)
+    question = Question("q", "", "q?")
+    sheet = Sheet({"set": [question]}, {"p": {warm: {}, cool: {}}, "file": {recorded: {}}})
+    rows = {cell: [{"text": str(cell.temperature)}] for cell in (warm, cool, recorded)}
+
+    def met(cell: Cell, *there: Cell) -> list[str]:
+        bases = {(one, "q", ""): rows[one] for one in there}
+        return [row["text"] for row in facing(sheet, cell, question, bases)]
+
+    assert met(warm, warm, cool) == ["1.0"]
+    # The baseline is a file: whatever the temperature, it has one set of outputs.
+    assert met(warm, recorded) == met(cool, recorded) == met(recorded, recorded) == ["None"]
+    # Who is recorded meets the baseline where it is coolest.
+    assert met(recorded, warm, cool) == ["0.0"]
+    assert met(warm, cool) == met(warm) == []
 
 
 # --- recorded outputs -----------------------------------------------------------------------------
@@ -252,6 +306,22 @@ def test_the_final_number_and_pass_at_k() -> None:
     texts = ["so 6 x 7 = 42", "#### 42", "41", "no number"]
     found = values(answer_scores(sheet_of(texts, references=("because #### 42",)), NOBODY, FinalAnswer()))
     assert found == {"right answer": [1, 1, 0, 0], "pass@1": [0.5], "pass@4": [1.0]}
+
+
+def test_k_is_that_of_the_cell_and_who_has_fewer_is_missing_there() -> None:
+    # Three questions with four, one and no outputs. pass@1 of the first is 1/4, of the second 0; only the first has pass@4.
+    questions = [Question(name, "", name, ("#### 42",)) for name in "abc"]
+    written = {"a": ["42", "1", "2", "3"], "b": ["7"]}
+    rows = {key_of(one): [{"id": t, "text": t} for t in written[one.item]] for one in questions if one.item in written}
+    sheet = Sheet({"set": questions}, {"p": {CELL: rows}})
+    found = [
+        (s.item, s.metric, s.value, s.reason) for s in answer_scores(sheet, NOBODY, FinalAnswer()) if "@" in s.metric
+    ]
+    assert found == [
+        ("a", "pass@1", pytest.approx(0.25), ""), ("a", "pass@4", 1.0, ""),
+        ("b", "pass@1", 0.0, ""), ("b", "pass@4", None, "with fewer than 4 outputs"),
+        ("c", "pass@1", None, "no output"), ("c", "pass@4", None, "no output"),
+    ]  # fmt: skip
 
 
 def test_a_reference_without_its_number_is_refused() -> None:

@@ -20,7 +20,7 @@ OutputMetric = Literal[
     "length", "ead", "distinct", "ngram_cosine", "compression_ratio", "self_bleu", "rouge", "exact_match"
 ]
 ACROSS, PER = " across inputs", " per input"
-NO_OUTPUT, NO_REFERENCE = "no output", "no reference"
+NO_OUTPUT, NO_REFERENCE, SINGLE = "no output", "no reference", "with a single output"
 
 Metric = Callable[[Sequence[str]], float]
 WithoutEach = Callable[[Sequence[str]], list[float]]
@@ -72,27 +72,33 @@ def measure_outputs(
     by_policy: dict[str, dict[str, list[Output]]] = {}
     for output in outputs:
         by_policy.setdefault(output.policy, {}).setdefault(output.item, []).append(output)
-    sets = {policy: _texts(by_item) for policy, by_item in by_policy.items()}
+    texts = {policy: _texts(by_item) for policy, by_item in by_policy.items()}
     found: list[Score] = []
     for policy, by_item in by_policy.items():
         add = partial(_add, found, policy, data)
         _of_outputs(add, list(chain.from_iterable(by_item.values())), metrics)
+        lost = [item for item, some in texts[policy].items() if not some]
+        firsts = {item: some[0] for item, some in texts[policy].items() if some}
         for of_set in _of_sets(metrics):
-            _across(found, policy, data, of_set, {item: some[0] for item, some in sets[policy].items()})
-            if any(len(some) > 1 for some in sets[policy].values()):
-                values = [
-                    (item, _defined(of_set.metric(some)), "with a single output") for item, some in sets[policy].items()
-                ]
-                add(of_set.name + PER, values)
+            _across(found, policy, data, of_set, firsts, lost)
+            if any(len(some) > 1 for some in texts[policy].values()):
+                add(of_set.name + PER, [(item, *_of_input(of_set, some)) for item, some in texts[policy].items()])
     if cut_words is not None:
-        _of_equal_length(found, data, metrics, sets, cut_words)
+        there = {policy: {item: some for item, some in by_item.items() if some} for policy, by_item in texts.items()}
+        _of_equal_length(found, data, metrics, there, cut_words)
     return found
 
 
 def _texts(by_item: Mapping[str, Sequence[Output]]) -> dict[str, list[str]]:
-    """Outputs that are there, by item."""
-    every = {item: [one.text for one in some if one.text is not None] for item, some in by_item.items()}
-    return {item: some for item, some in every.items() if some}
+    """Outputs that are there, by item; none of an item whose outputs are all lost."""
+    return {item: [one.text for one in some if one.text is not None] for item, some in by_item.items()}
+
+
+def _of_input(of_set: OfSet, texts: Sequence[str]) -> tuple[float | None, str]:
+    """The metric of one prompt's outputs, which a single one has not: it would be that of a text."""
+    if len(texts) < 2:
+        return None, SINGLE if texts else NO_OUTPUT
+    return _defined(of_set.metric(texts)), "undefined for its outputs"
 
 
 def _of_outputs(add: Add, outputs: Sequence[Output], metrics: Sequence[OutputMetric]) -> None:
@@ -118,7 +124,7 @@ def _of_equal_length(
     for policy, some in sets.items():
         cut = {item: first_words(some[item][0], n) for item in long}
         for of_set in _of_sets([metric for metric in metrics if metric in ("ead", "distinct")]):
-            _across(found, policy, data, replace(of_set, name=f"{of_set.name} of {n} words", note=note), cut)
+            _across(found, policy, data, replace(of_set, name=f"{of_set.name} of {n} words", note=note), cut, ())
 
 
 def _add(found: list[Score], policy: str, data: str, metric: str, values: Values) -> None:
@@ -128,8 +134,10 @@ def _add(found: list[Score], policy: str, data: str, metric: str, values: Values
     )
 
 
-def _across(found: list[Score], policy: str, data: str, of_set: OfSet, texts: Mapping[str, str]) -> None:
-    """The set's own figure, and the one without each prompt's output."""
+def _across(
+    found: list[Score], policy: str, data: str, of_set: OfSet, texts: Mapping[str, str], lost: Sequence[str]
+) -> None:
+    """The set's own figure, and the one without each prompt's output; `lost` are the prompts that have none."""
     name, every = of_set.name + ACROSS, list(texts.values())
     value = _defined(of_set.metric(every)) if every else None
     reason = of_set.note if value is not None else "too few outputs"
@@ -140,6 +148,7 @@ def _across(found: list[Score], policy: str, data: str, of_set: OfSet, texts: Ma
         known = _defined(left)
         reason = "" if known is not None else "undefined without it"
         found.append(Score(policy, data, "", item, "", name + LEFT_OUT, known, reason))
+    found.extend(Score(policy, data, "", item, "", name + LEFT_OUT, None, NO_OUTPUT) for item in lost)
 
 
 def _of_sets(metrics: Sequence[OutputMetric]) -> list[OfSet]:

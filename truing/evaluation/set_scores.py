@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from truing.evaluation.figure import Score
-from truing.evaluation.output_scores import ACROSS, NO_OUTPUT, PER, Output
+from truing.evaluation.output_scores import ACROSS, NO_OUTPUT, PER, SINGLE, Output
 from truing.evaluation.policy_figures import LEFT_OUT
 
-SINGLE, TOO_FEW = "with a single output", "too few outputs"
+TOO_FEW = "too few outputs"
 WITHOUT_IT = "undefined without it"
 
 Found = tuple[float | None, str]

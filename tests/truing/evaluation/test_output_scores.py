@@ -54,9 +54,25 @@ def test_per_input_where_a_prompt_has_several() -> None:
     assert values(scores, "a", "EAD across inputs")[""] == pytest.approx(ead(list(A.values())))
     assert not values(measure_outputs(outputs("a", A), ("ead",), data="d"), "a", "EAD per input")
     # A prompt with a single output has no pair, and is counted.
-    lone = measure_outputs([*both, Output("a", "z", "alone")], ("ngram_cosine",), data="d")
-    found = figures(lone, {})["a", "3-gram cosine diversity per input"]
-    assert (found.n, found.missing, found.note) == (3, 1, "1 with a single output")
+    every = ("ead", "distinct", "ngram_cosine", "compression_ratio", "self_bleu")
+    lone = measure_outputs([*both, Output("a", "z", "alone"), Output("a", "y", None)], every, data="d")
+    per_input = {metric: one for (_, metric), one in figures(lone, {}).items() if metric.endswith(" per input")}
+    assert len(per_input) == len(every)
+    # A text is no set, whatever the metric could make of it: the means are over the three prompts that have two outputs.
+    assert {(one.n, one.missing, one.note) for one in per_input.values()} == {
+        (3, 2, "1 with a single output; 1 no output")
+    }
+    assert (
+        figures(measure_outputs(both, ("ead",), data="d"), {})["a", "EAD per input"].value
+        == per_input["EAD per input"].value
+    )
+
+
+def test_a_prompt_whose_output_is_lost_is_missing_from_the_set() -> None:
+    found = figures(measure_outputs(outputs("a", {**A, "lost": None}), ("ead",), data="d"), {})[
+        "a", "EAD across inputs"
+    ]
+    assert (found.value, found.n, found.missing) == (ead(list(A.values())), 3, 1)
 
 
 def test_sets_of_equal_length_take_the_prompts_that_all_answered_at_length() -> None:
