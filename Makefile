@@ -1,7 +1,8 @@
 # Two commands: `make demo` and `make test`. Each does all of its own set-up, once.
 PYTHON ?= python3.11
 VENV   ?= .venv
-ENGINE ?= cpu
+# What was set up once stays: the two builds share a folder, and one over the other breaks both.
+ENGINE ?= $(if $(wildcard $(VENV)/.ready-gpu),gpu,cpu)
 BIN    := $(VENV)/bin
 # Most of a test of a whole command is waiting for engines to start: two files at a time fit two cores and 24 GB.
 TEST_WORKERS ?= 2

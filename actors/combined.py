@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from actors.reward_model import RewardScorer
 from truing.algorithms.rules import safety_first
-from truing.config.policy import CombinedPart
+from truing.config.rewards import CombinedPart
 from truing.records import Failed, Rollout
 
 

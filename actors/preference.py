@@ -10,7 +10,7 @@ from actors.language import LanguageLearner
 from actors.learner import Seat
 from actors.reference import Reference
 from truing.config.roles import Learner as LearnerSettings
-from truing.data.answers import answer_tree
+from truing.data.answers import answer_tree, cut_answers
 from truing.data.batches import Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
 from truing.data.judged import Comparisons, flattened
@@ -50,6 +50,11 @@ class PreferenceLearner(LanguageLearner):
         tokenizer = load_tokenizer(folder)
         self._comparisons, self._reference = comparisons, reference
         self._trees = [answer_tree(tokenizer, one.prompt, one.responses, context) for one in comparisons]
+        self._cut = cut_answers(self._trees, tokenizer)
+
+    def cut(self) -> int:
+        """How many responses do not fit the context."""
+        return self._cut
 
     def update(self, positions: Sequence[int], *, loss: PreferenceLoss) -> list[tuple[float, float]]:
         """One optimizer update on the comparisons of these prompts; returns [(loss, gradient norm)]."""

@@ -14,7 +14,7 @@ from actors.networks import SCALE_FILE, ScalarHead, load_causal, load_reward_mod
 from truing.algorithms.losses import preference
 from truing.config.roles import Learner as LearnerSettings
 from truing.config.roles import Scorer
-from truing.data.answers import answer_tree
+from truing.data.answers import answer_tree, cut_answers
 from truing.data.batches import collate, micro_batches
 from truing.data.chat import load_tokenizer
 from truing.data.judged import Comparisons, flattened
@@ -29,9 +29,14 @@ class RewardLearner:
         tokenizer = load_tokenizer(folder)
         self._folder, self._comparisons = folder, comparisons
         self._trees = [answer_tree(tokenizer, one.prompt, one.responses, context) for one in comparisons]
+        self._cut = cut_answers(self._trees, tokenizer)
         self._model = trainable(load_causal(folder), settings)
         self._network = ScalarHead(self._model)
         self._learner = Learner(self._network, settings, seat)
+
+    def cut(self) -> int:
+        """How many responses do not fit the context."""
+        return self._cut
 
     def update(self, positions: Sequence[int]) -> list[tuple[float, float]]:
         """One optimizer update on the comparisons of these prompts; returns [(loss, gradient norm)].

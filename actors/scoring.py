@@ -12,7 +12,7 @@ from actors.reward_model import RewardScorer
 from actors.serving import ServedLabelers
 from truing.algorithms.rules import finished_reward, length_penalty, pattern_share
 from truing.algorithms.statistics import standardised
-from truing.config.policy import FinishedPart, LengthPart, RulePart
+from truing.config.rewards import FinishedPart, LengthPart, RulePart
 from truing.labeling.asking import Asking
 from truing.records import Failed, NotAsked, Rollout, Unparsable
 

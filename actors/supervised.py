@@ -9,7 +9,7 @@ from actors.language import LanguageLearner
 from actors.learner import Seat
 from truing.algorithms.losses import negative_log_likelihood
 from truing.config.roles import Learner as LearnerSettings
-from truing.data.answers import answer_tree
+from truing.data.answers import answer_tree, cut_answers
 from truing.data.batches import Tree, collate, micro_batches
 from truing.data.chat import Tokenizer, load_tokenizer
 from truing.data.demonstrations import Demonstration
@@ -36,7 +36,7 @@ class Shown:
     def tree(self, tokenizer: Tokenizer, asked: Asked) -> Tree:
         """Prompt and answer."""
         one = self.demonstration(asked)
-        return answer_tree(tokenizer, one.prompt, [one.answer], self.context)
+        return answer_tree(tokenizer, one.prompt, [one.answer], self.context, ended=one.ended)
 
     def choices(self, tokenizer: Tokenizer, asked: Asked) -> Tree:
         """Prompt and every answer that could be given."""
@@ -50,6 +50,11 @@ class SupervisedLearner(LanguageLearner):
     def __init__(self, folder: str, shown: Shown, settings: LearnerSettings, seat: Seat) -> None:
         super().__init__(folder, settings, 1.0, seat)
         self._shown, self._tokenizer = shown, load_tokenizer(folder)
+
+    def cut(self) -> int:
+        """How many demonstrations have an answer that does not fit the context."""
+        places = [(i, 0) for i, one in enumerate(self._shown.demonstrations) if one.ended]
+        return cut_answers((self._shown.tree(self._tokenizer, one) for one in places), self._tokenizer)
 
     def update(self, asked: Sequence[Asked]) -> list[tuple[float, float]]:
         """One optimizer update: mean loss an answer token; returns [(loss, gradient norm)]."""

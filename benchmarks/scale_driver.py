@@ -25,7 +25,8 @@ from jobs.policy import TRAINERS, controller
 from trainers.rollouts import Sampler
 from trainers.run import Run
 from trainers.sync import ObjectStore
-from truing.config.policy import FinishedPart, Policy, Rloo
+from truing.config.policy import Policy, Rloo
+from truing.config.rewards import FinishedPart
 from truing.config.stages import Sampling
 from truing.config.study import Study
 from truing.data.stream import PromptStream

@@ -15,7 +15,8 @@ from jobs.policy import TRAINERS, controller
 from trainers.roles import Folders, Roles
 from trainers.rollouts import Sampler
 from trainers.run import Run, read_metrics
-from truing.config.policy import Grpo, PatternPart, Policy, Rloo
+from truing.config.policy import Grpo, Policy, Rloo
+from truing.config.rewards import PatternPart
 from truing.config.roles import Cluster, Engine, Model
 from truing.config.stages import Sampling
 from truing.config.study import Study

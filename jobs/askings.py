@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs.marks import Survey, survey
 from truing.config.labeling import Style
-from truing.config.policy import AiScorePart, RewardPart
+from truing.config.rewards import AiScorePart, RewardPart
 from truing.config.stages import HumanLabels
 from truing.config.study import Study
 from truing.errors import ConfigError

@@ -19,6 +19,7 @@ from trainers.roles import scorer_needs
 from trainers.run import read_metrics
 from truing.config.roles import Scorer
 from truing.config.training import Dpo
+from truing.data.answers import cut_note
 from truing.data.judged import Comparisons, flattened
 
 
@@ -53,10 +54,10 @@ def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict
             train = partial(dpo.train, run, group, data.prompts, data.training, plan, looks, settings)
             persistently(context, run, train)
             run.take_best()
-        report = _tested(group, data, study.seed)
+        report, cut = _tested(group, data, study.seed), group.first(PreferenceLearner.cut)
         export(folder, group, PreferenceLearner.export)
     done = len(read_metrics(folder / "metrics.jsonl"))
-    return {**data.seen(plan[:done]), **report}
+    return {**data.seen(plan[:done]), "cut": cut, "context": study.model.context, **report}
 
 
 def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Comparisons]) -> list[list[float]]:
@@ -99,5 +100,6 @@ def _show(report: dict[str, Any]) -> None:
         rows.append(("held out", found["n"], found["value"], f"{found['low']:.2f} to {found['high']:.2f}"))
     print_table(
         "Direct preference: does the better response gain on the reference", ("pairs", "n", "accuracy", "95 % interval"),
-        rows, f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts",
+        rows, f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
+        + cut_note(report["cut"], report["context"]),
     )  # fmt: skip

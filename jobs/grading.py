@@ -21,13 +21,7 @@ from jobs.sweep import Pool, sweep
 from trainers.roles import score_asking, scorer_needs
 from truing.algorithms.rules import safety_first
 from truing.algorithms.statistics import standardised
-from truing.config.policy import (
-    AiScorePart,
-    CombinedPart,
-    RewardModelPart,
-    RewardPart,
-    part_name,
-)
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart, RewardPart, part_name
 from truing.config.roles import Scorer
 from truing.errors import ConfigError
 from truing.labeling.calibration import p_first

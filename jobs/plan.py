@@ -15,7 +15,8 @@ from jobs.progress import console, print_table
 from jobs.work import heaviest
 from truing.config.grid import Grid, StudyPolicies
 from truing.config.labeling import EngineLabeler
-from truing.config.policy import AiScorePart, CombinedPart, Grpo, Policy, Ppo, Reinforce, RewardModelPart
+from truing.config.policy import Grpo, Policy, Ppo, Reinforce
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart
 from truing.config.study import Study
 from truing.config.supervised import Wordings
 from truing.errors import ShortOfResources

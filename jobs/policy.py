@@ -19,8 +19,8 @@ from trainers.rollouts import Sampler
 from trainers.run import read_metrics
 from truing.algorithms.kl import AdaptiveKl, FixedKl
 from truing.config.kl import Kl
-from truing.config.policy import AiScorePart, part_name
 from truing.config.policy import Policy as PolicySettings
+from truing.config.rewards import AiScorePart, part_name
 from truing.data.loaders import load_texts
 from truing.data.stream import PromptStream
 from truing.errors import ConfigError

@@ -86,7 +86,9 @@ def _chosen(context: Context, settings: RejectionSampling) -> tuple[list[Demonst
     rewards = {prompt: [reward for _, reward in some] for prompt, some in known.items()}
     chosen = best_of_n.best(rewards)
     rows = [known[prompt][at][0] for prompt, at in chosen.items()]
-    demonstrations = [Demonstration(row["id"], row["prompt"], row["text"], row["domain"]) for row in rows]
+    demonstrations = [
+        Demonstration(row["id"], row["prompt"], row["text"], row["domain"], ended=row["finished"]) for row in rows
+    ]
     every, best = best_of_n.gain(rewards, chosen)
     curve = [asdict(one) for one in best_of_n.frontier(rewards, study.seed)]
     return demonstrations, {"prompts": len(chosen), "failed": failed, "mean": every, "best": best, "frontier": curve}

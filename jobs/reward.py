@@ -18,6 +18,7 @@ from trainers.looks import Looks
 from trainers.run import read_metrics
 from truing.algorithms.statistics import Interval
 from truing.config.training import RewardModel
+from truing.data.answers import cut_note
 from truing.data.judged import Comparisons, flattened
 from truing.labeling.figures import length_group
 from truing.records import Row
@@ -52,11 +53,11 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
             train = partial(reward_model.train, run, group, data.prompts, data.training, plan, looks)
             persistently(context, run, train)
             run.take_best()
-        report = _tested(group, data, study.seed)
+        report, cut = _tested(group, data, study.seed), group.first(RewardLearner.cut)
         export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))
     # Training may have stopped early.
     done = len(read_metrics(folder / "metrics.jsonl"))
-    return {**data.seen(plan[:done]), **report}
+    return {**data.seen(plan[:done]), "cut": cut, "context": study.model.context, **report}
 
 
 def _own_samples(context: Context) -> set[tuple[str, str]]:
@@ -160,6 +161,7 @@ def _show(report: dict[str, Any]) -> None:
     for name, figure in report["accuracy"].items():
         rows.append((name, figure["n"], figure["value"], f"{figure['low']:.2f} to {figure['high']:.2f}"))
     note = f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
+    note += cut_note(report["cut"], report["context"])
     if "ece" in report:
         ece, loss = (
             f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

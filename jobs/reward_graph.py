@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.networks import HEAD_FILE
 from jobs.context import Context
 from jobs.labelers import member, online
 from jobs.models import fingerprint
-from truing.config.policy import AiScorePart, CombinedPart, RewardModelPart, RewardPart
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart, RewardPart
 from truing.errors import ConfigError
 from truing.labeling.templates import load_template
 from truing.records import content_id
@@ -21,7 +22,7 @@ def own_reward_model(context: Context, parts: Sequence[RewardPart]) -> str:
     if not any(isinstance(part, RewardModelPart) and not part.path for part in parts):
         return ""
     folder = context.run.path / "reward_model" / "model"
-    if not (folder / "config.json").is_file():
+    if not (folder / HEAD_FILE).is_file():
         raise ConfigError(
             "the reward graph has a reward_model part and none is trained; add a reward_model section, or give its path"
         )
@@ -51,8 +52,8 @@ def _behind(context: Context, part: RewardPart, own: str) -> list[str]:
 
 
 def _model(folder: str) -> str:
-    if not (Path(folder) / "config.json").is_file():
+    if not (Path(folder) / HEAD_FILE).is_file():
         raise ConfigError(
-            f"rewards: {folder} is no reward model (it has no config.json); train it first, or give another path"
+            f"rewards: {folder} is no reward model of `truing train` (it has no {HEAD_FILE}); train it first, or give another path"
         )
     return fingerprint(folder)

@@ -9,7 +9,7 @@ from jobs.context import Context
 from jobs.labelers import member, online, spent
 from jobs.store import write_text
 from trainers.roles import labeler_needs
-from truing.config.policy import AiScorePart
+from truing.config.rewards import AiScorePart
 from truing.errors import TruingError
 from truing.labeling.templates import load_template
 

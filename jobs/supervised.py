@@ -17,6 +17,7 @@ from trainers import sft
 from trainers.looks import Looks
 from truing.algorithms.statistics import bootstrap_mean
 from truing.config.training import Sft
+from truing.data.answers import cut_note
 from truing.data.stream import numbered
 from truing.data.supervised_stream import ExampleStream
 from truing.evaluation.robustness import spread
@@ -37,7 +38,7 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
     with learners(context, "supervised learner", settings.learner, make) as group:
         before = _tested(group, material, settings, study.seed)
         _train(context, folder, group, material, settings)
-        after = _tested(group, material, settings, study.seed)
+        after, cut = _tested(group, material, settings, study.seed), group.first(SupervisedLearner.cut)
         export(folder, group, SupervisedLearner.export)
     if settings.generate is not None:
         models = {"before": context.base_folder, "after": str(folder / "model")}
@@ -45,7 +46,8 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
             for report, name in ((before, "before"), (after, "after")):
                 report[test]["rouge_l"] = by_model[name].rouge_l
                 report[test]["rouge_l_undefined"] = by_model[name].undefined
-    return {"training": len(material.training), "before": before, "after": after}
+    sizes = {"training": len(material.training), "cut": cut, "context": study.model.context}
+    return {**sizes, "before": before, "after": after}
 
 
 def _train(
@@ -123,6 +125,8 @@ def _show(report: dict[str, Any]) -> None:
                 title = f"unseen prompts: {name.replace('_', ' ')}"
                 rows.append((test, title, one["prompts"], _shown(one[name]), _shown(two[name])))
     note = f"{report['training']} demonstrations; 95 % intervals over items; accuracy by rank classification"
+    # A stage of an earlier build did not count them.
+    note += cut_note(report.get("cut", 0), report.get("context", 0))
     print_table("Supervised fine-tuning", ("test", "figure", "n", "before", "after"), rows, note)
 
 

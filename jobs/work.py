@@ -4,7 +4,8 @@ A forward pass costs about 2 operations a parameter and token, forward and backw
 their longest, prompts at half the context that the answers leave.
 """
 
-from truing.config.policy import AiScorePart, CombinedPart, Grpo, Policy, Ppo, Reinforce, RewardModelPart
+from truing.config.policy import Grpo, Policy, Ppo, Reinforce
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart
 from truing.config.study import Study
 
 DECODING = 4.0

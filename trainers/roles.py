@@ -29,16 +29,9 @@ from actors.scoring import (
 from actors.serving import ServedLabelers
 from trainers.sync import Native, ObjectStore, Push
 from truing.config.labeling import EngineLabeler, RecordedLabeler, Style
-from truing.config.policy import (
-    AiScorePart,
-    CombinedPart,
-    Ppo,
-    Reinforce,
-    RewardModelPart,
-    RewardPart,
-    part_name,
-)
 from truing.config.policy import Policy as PolicySettings
+from truing.config.policy import Ppo, Reinforce
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart, RewardPart, part_name
 from truing.config.roles import Cluster, Engine, Learner, Model, NodeRole, Route, Scorer
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.labeling.asking import Asking

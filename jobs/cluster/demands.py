@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from truing.config.labeling import Cascade, EngineLabeler, Ensemble, Labeler
-from truing.config.policy import AiScorePart, CombinedPart, Policy, Ppo, Reinforce, RewardModelPart
+from truing.config.policy import Policy, Ppo, Reinforce
+from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart
 from truing.config.roles import Engine, Learner, NodeRole, Scorer
 from truing.config.study import Study
 

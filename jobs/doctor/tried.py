@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from truing.config.grid_metrics import DirectScore, Feedback, WinRate
 from truing.config.labeling import EngineLabeler
-from truing.config.policy import AiScorePart
+from truing.config.rewards import AiScorePart
 from truing.config.roles import Engine, Model, NodeRole
 from truing.config.study import Study
 

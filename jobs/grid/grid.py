@@ -51,7 +51,7 @@ from truing.config.grid_metrics import (
     TextMetrics,
     WinRate,
 )
-from truing.config.policy import FinishedPart, RewardPart
+from truing.config.rewards import FinishedPart, RewardPart
 from truing.errors import ConfigError
 from truing.evaluation.figure import Score
 from truing.evaluation.grid_figures import by_wording, grid_figures

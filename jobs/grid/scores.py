@@ -29,7 +29,7 @@ from truing.config.grid_metrics import (
     TextMetrics,
     WinRate,
 )
-from truing.config.policy import AiScorePart, RewardPart, part_name
+from truing.config.rewards import AiScorePart, RewardPart, part_name
 from truing.evaluation.bert_scores import bert_scores
 from truing.evaluation.class_scores import class_scores
 from truing.evaluation.embedding_scores import embedding_scores

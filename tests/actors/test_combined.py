@@ -14,7 +14,7 @@ from actors.reward_model import RewardScorer
 from actors.scoring import Part, RewardGraph
 from tests.actors.examples import SCORER, Done, Here, random_rollouts
 from tests.tiny import save_tiny_llama
-from truing.config.policy import CombinedPart
+from truing.config.rewards import CombinedPart
 
 CONTEXT = 128
 ANSWERS = (("Yes.", "No, never.", "1 2 3"), ("It depends.", "x" * 20, "The plants."))

@@ -15,7 +15,7 @@ from actors.scoring import (
 )
 from tests.actors.examples import Done, Here, random_rollouts
 from truing.config.labeling import Style
-from truing.config.policy import FinishedPart, LengthPart, PatternPart
+from truing.config.rewards import FinishedPart, LengthPart, PatternPart
 from truing.labeling.asking import Asking
 from truing.labeling.templates import load_template
 from truing.records import Failed, NotAsked, Rollout, Unparsable

@@ -68,9 +68,9 @@ GOOD = b'{"id": "a", "text": "What is bread?"}\n'
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, ": there is no such file; give a JSON Lines file or 'demo'"),
-        (b"", ": holds no rows; each line is a JSON object with text"),
-        (b"\n \n", ": holds no rows; each line is a JSON object with text"),
+        (None, ": there is no such file or folder; give JSON Lines, JSON, Parquet, a folder or org/name:split"),
+        (b"", ": holds no rows; give a source with at least one"),
+        (b"\n \n", ": holds no rows; give a source with at least one"),
         (GOOD + b'{"id": "b"}\n', ", row 2: has no 'text'; give it as a non-empty string, or remove the row"),
         (
             GOOD + b'{"id": "b", "text": "  "}\n',

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from actors.networks import HEAD_FILE
 from jobs.context import Context
 from jobs.reward_graph import graph_id
 from jobs.store import RunFolder
 from tests.tiny import save_tiny_llama
-from truing.config.policy import AiScorePart, CombinedPart, FinishedPart, RewardModelPart, RewardPart
+from truing.config.rewards import AiScorePart, CombinedPart, FinishedPart, RewardModelPart, RewardPart
 from truing.config.study import Study
 from truing.errors import ConfigError
 
@@ -24,6 +25,7 @@ def context(tiny: str, tmp_path: Path) -> Context:
 
 def saved(folder: Path, seed: int) -> str:
     save_tiny_llama(folder, seed=seed)
+    (folder / HEAD_FILE).write_bytes(b"")
     return str(folder)
 
 
@@ -52,9 +54,9 @@ def test_rules_read_nothing(context: Context):
     assert graph_id(context, (FinishedPart(),)) == graph_id(context, (FinishedPart(weight=2.0),))
 
 
-def test_a_folder_without_a_model_is_refused(context: Context, tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"is no reward model \(it has no config.json\); train it first"):
-        graph_id(context, (RewardModelPart(path=str(tmp_path)),))
+def test_a_model_that_gives_no_rewards_is_refused(context: Context, tiny: str):
+    with pytest.raises(ConfigError, match=r"is no reward model of `truing train` \(it has no scalar_head"):
+        graph_id(context, (RewardModelPart(path=tiny),))
 
 
 def test_the_own_model_must_have_been_trained(context: Context, tmp_path: Path):

@@ -21,7 +21,8 @@ from tests.jobs.cluster.own_token import own_token
 from tests.jobs.drive import ROOT, Command
 from trainers.roles import Folders, Roles
 from truing.config.labeling import EndpointLabeler
-from truing.config.policy import AiScorePart, Policy
+from truing.config.policy import Policy
+from truing.config.rewards import AiScorePart
 from truing.config.roles import Cluster, Model
 from truing.config.serving import Replicas, Serve
 from truing.errors import ConfigError, ShortOfResources

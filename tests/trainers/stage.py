@@ -21,8 +21,9 @@ from trainers.rollouts import Sampler
 from trainers.run import Run
 from trainers.sync import ObjectStore
 from truing.algorithms.kl import AdaptiveKl
-from truing.config.policy import PatternPart, Ppo, Reinforce
 from truing.config.policy import Policy as Settings
+from truing.config.policy import Ppo, Reinforce
+from truing.config.rewards import PatternPart
 from truing.config.stages import Sampling
 from truing.data.chat import load_tokenizer, prompt_tokens
 from truing.data.stream import PromptStream

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from truing.config.base import Section
 from truing.config.grid_metrics import Divergence, Metric, SentenceBert, TextMetrics, WinRate, metric_name
 from truing.config.labeling import EndpointLabeler
-from truing.config.policy import RewardParts
 from truing.config.recorded import Scalar
+from truing.config.rewards import RewardParts
 from truing.config.roles import Engine, Positive, Scorer, Share
 from truing.config.supervised import Examples
 

@@ -13,7 +13,8 @@ class Prompts(Section):
     """The prompts that policies answer."""
 
     path: str = "demo"
-    """`demo` (the embedded prompts) or a JSON Lines file with `text` and, optionally, `id`, `domain` and `split`."""
+    """`demo` (the embedded prompts), or JSON Lines, a JSON array, Parquet, a folder or `org/name:split` on the Hub: rows with
+    `text` and, optionally, `id`, `domain` and `split`."""
     holdout: Annotated[int, Field(ge=0)] = 24
     """In-distribution prompts kept out of training, for evaluation. Chosen by the hash of their ids."""
 

@@ -34,7 +34,8 @@ class Demonstration:
     """A prompt and the answer to learn. The id is the hash of task, prompt, answer and the texts of the choices.
 
     `choices`: all answers that could be given, each as it would be answered, for rank classification; empty where the task
-    is open. `template`: number of the wording that made the prompt. `fields`: what other wordings can be filled with.
+    is open. `template`: number of the wording that made the prompt. `fields`: what other wordings can be filled with. `ended`:
+    False where the answer was cut off at the longest allowed length.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Demonstration:
     choices: tuple[str, ...] = ()
     template: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)

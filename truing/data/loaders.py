@@ -1,10 +1,8 @@
-"""Prompts from JSON Lines. Every refusal names the file, the row and the remedy."""
+"""Prompts from files or the Hub. Every refusal names the file, the row and the remedy."""
 
-import codecs
 from importlib import resources
-from pathlib import Path
 
-from truing.data.rows import json_row, numbered_rows
+from truing.data.rows import json_object, numbered_rows
 from truing.errors import ConfigError
 from truing.records import Prompt, Row, content_id
 
@@ -13,27 +11,13 @@ SPLITS = ("id", "ood_domain", "ood_style")
 
 
 def read_rows(path: str, embedded: str, required: tuple[str, ...]) -> list[Row]:
-    """Rows of a JSON Lines file (`demo` is the embedded file of that name), each with its required text fields.
+    """Rows of anything that `numbered_rows` reads (`demo` is the embedded file of that name), each with its required text fields.
 
     Raises:
-        ConfigError: missing or empty file, a row that is not UTF-8 or not JSON, a required field absent or empty.
+        ConfigError: as there; a required field absent or empty.
     """
-    if path == DEMO:
-        source = f"the embedded {embedded}"
-        data = resources.files("truing.data").joinpath("demo", embedded).read_bytes()
-    else:
-        source = path
-        try:
-            data = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: there is no such file; give a JSON Lines file or 'demo'") from None
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable JSON Lines file") from None
-    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    rows = [json_row(line, f"{source}, row {n}", required) for n, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise ConfigError(f"{source}: holds no rows; each line is a JSON object with {', '.join(required)}")
-    return rows
+    source = str(resources.files("truing.data").joinpath("demo", embedded)) if path == DEMO else path
+    return [json_object(row, where, required) for where, row in numbered_rows(source)]
 
 
 def load_prompts(path: str) -> list[Prompt]:

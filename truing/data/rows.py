@@ -45,7 +45,8 @@ def json_row(line: bytes, where: str, required: tuple[str, ...] = ()) -> Row:
         ConfigError: not UTF-8, not JSON, not an object, half of a surrogate pair, a required field absent or empty.
     """
     try:
-        value: object = json.loads(line.decode("utf-8"))
+        # A place is counted in its line, not from the line end on.
+        value: object = json.loads(line.decode("utf-8").rstrip("\r\n"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where}: invalid UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except json.JSONDecodeError as error:

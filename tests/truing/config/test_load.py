@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from truing.config.load import load_study
-from truing.config.policy import Ppo, Rloo, part_name
+from truing.config.policy import Ppo, Rloo
+from truing.config.rewards import part_name
 from truing.config.study import Study
 from truing.config.training import LabelSource
 from truing.errors import ConfigError

@@ -1,8 +1,11 @@
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from truing.data.loaders import SPLITS, load_prompts, read_rows, split_holdout
@@ -60,19 +63,33 @@ def test_the_same_text_is_kept_once_whatever_its_ids(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     path = str(tmp_path / "none.jsonl")
-    assert refusal(load_prompts, path) == f"{path}: there is no such file; give a JSON Lines file or 'demo'"
+    assert refusal(load_prompts, path) == (
+        f"{path}: there is no such file or folder; give JSON Lines, JSON, Parquet, a folder or org/name:split"
+    )
 
 
-def test_a_folder(tmp_path: Path) -> None:
-    found = refusal(load_prompts, str(tmp_path))
-    assert found == f"{tmp_path}: cannot be read (Is a directory); give a readable JSON Lines file"
+def test_a_folder_without_data(tmp_path: Path) -> None:
+    assert refusal(load_prompts, str(tmp_path)).startswith(f"{tmp_path}: datasets cannot load it (")
+
+
+def test_compressed_as_an_array_or_as_a_table(tmp_path: Path) -> None:
+    rows = [{"text": "Why?", "id": "a"}, {"text": "How?", "split": "ood_style"}]
+    expected = [Prompt("a", "Why?", "default", "id"), Prompt(content_id("How?"), "How?", "default", "ood_style")]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    # A column that one of the rows does not have is empty there.
+    pq.write_table(
+        pa.Table.from_pylist([{"id": None, "split": None, **row} for row in rows]), tmp_path / "rows.parquet"
+    )
+    for name in ("rows.json", "rows.jsonl.gz", "rows.parquet"):
+        assert load_prompts(str(tmp_path / name)) == expected, name
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
 def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_bytes(content)
-    assert refusal(load_prompts, str(path)) == f"{path}: holds no rows; each line is a JSON object with text"
+    assert refusal(load_prompts, str(path)) == f"{path}: holds no rows; give a source with at least one"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +102,7 @@ def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
         (b'{"text": "caf\xe9"}', "invalid UTF-8 at byte 13; save the file as UTF-8"),
         (b'{"text": "A"', "is not JSON (Expecting ',' delimiter, column 13); one object a line"),
         (b"text: A", "is not JSON (Expecting value, column 1); one object a line"),
-        (b'["A"]', "is not a JSON object; write {text: ...}"),
+        (b'["A"]', "is not a JSON object; write {column: ...}"),
         (b'{"text": "\\ud83d"}', "has half of a surrogate pair (\\ud800 to \\udfff); remove it or the row"),
         (b'{"text": "A", "id": "\\udc00"}', "has half of a surrogate pair (\\ud800 to \\udfff); remove it or the row"),
     ],
