@@ -15,7 +15,7 @@ from actors.account import Account, RunAccount
 from actors.chat_completions import ChatClient, Completion, Message, TopToken
 from actors.spending import Spending, Usage
 from truing.config.labeling import EndpointLabeler
-from truing.errors import ConfigError, LabelerStopped
+from truing.errors import ConfigError, LabelerStopped, TruingError
 from truing.labeling.likelihoods import Likelihoods
 from truing.labeling.questions import Question, Turn
 from truing.labeling.verdicts import label_reply
@@ -52,6 +52,7 @@ class EndpointJudge:
         account = Account() if spent is None else RunAccount(spent)
         self._spending = Spending(settings.price, settings.budget, settings.breaker, account)
         self._client = ChatClient(settings, self._spending)
+        self._shows = False  # log-probs, so far
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="endpoint")
 
     def __reduce__(self) -> "tuple[type[EndpointJudge], tuple[EndpointLabeler, Path | None]]":
@@ -64,6 +65,10 @@ class EndpointJudge:
 
     def begin(self) -> None:
         """Nothing is left over from one batch to the next."""
+
+    def halted(self, rest: float, /) -> TruingError | None:
+        """As `Spending.halted`: for who serves on, where a job would end."""
+        return self._spending.halted(rest)
 
     def check(self) -> None:
         """One small request before the first question: server, key, model and log-probs are what they should be.
@@ -140,9 +145,13 @@ class EndpointJudge:
         choice = found.choices[0]
         text = choice.message.content or ""
         shown = choice.logprobs.content if choice.logprobs else None
+        if shown is None and text and self._shows:
+            # A filter's or another provider's reply among good ones.
+            return Failed(f"endpoint: this reply shows no log-probs (finish_reason {choice.finish_reason})", "answerer")
         if shown is None and text:
             self._spending.stop(ConfigError("labeler.read: the endpoint shows no log-probs; set it to samples"))
             return NotAsked(str(self._spending.stopped))
+        self._shows = self._shows or bool(shown)
         likelihoods = token_likelihoods(shown[0].top_logprobs or shown[:1], question.labels) if shown else None
         if likelihoods is None:
             return Unparsable(text)

@@ -9,6 +9,7 @@ from actors.engine import Engine
 from actors.spending import Usage
 from truing.config.labeling import EngineLabeler
 from truing.data.chat import Tokenizer, conversation_tokens, load_tokenizer
+from truing.errors import TruingError
 from truing.labeling.likelihoods import LabelTrie, Likelihoods, Tokens
 from truing.labeling.questions import Question
 from truing.records import Failed, NotAsked, Unparsable, derived_seed
@@ -24,6 +25,10 @@ class Judge(Protocol):
 
     def begin(self) -> None:
         """Before each batch: nothing that earlier batches left may bear on its answers."""
+        ...
+
+    def halted(self, rest: float, /) -> TruingError | None:
+        """Why it answers nothing more, if so; None once it has rested for so many seconds and may be tried again."""
         ...
 
     def likelihoods(self, questions: Sequence[Question]) -> list[Likelihoods | Unparsable | Failed | NotAsked]:
@@ -60,6 +65,10 @@ class EngineJudge:
     def begin(self) -> None:
         """Empty the prefix cache."""
         self._engine.forget()
+
+    def halted(self, _: float, /) -> TruingError | None:
+        """Never: it has no budget and no network."""
+        return None
 
     def likelihoods(self, questions: Sequence[Question]) -> list[Likelihoods | Unparsable | Failed | NotAsked]:
         """Log-likelihood of each question's labels right after its answer; a question that does not fit fails alone."""

@@ -73,7 +73,7 @@ def deploy(
             "runtime_env": {"env_vars": needs.environment | place("labeler")},
         },
     )
-    return install(name, deployment, (settings, spent))
+    return install(name, deployment, (settings, spent, float(needs.call_deadline)))
 
 
 class ServedLabelers:

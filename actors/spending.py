@@ -1,11 +1,15 @@
 """What an endpoint was asked and what it cost: a ledger, a budget that is not passed, a breaker that ends a lost cause."""
 
 import threading
+import time
 from dataclasses import dataclass, replace
 
 from actors.account import Account
 from truing.config.labeling import Price
 from truing.errors import LabelerStopped, TruingError
+
+REST = 30.0
+"""Seconds after which an endpoint that was given up is tried again by who serves on: that has no end, as a job has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Spending:
         self._under_way = 0
         self._in_a_row = 0
         self._stop: TruingError | None = None
+        self._stopped_at = 0.0
+        self._empty = False
 
     @property
     def usage(self) -> Usage:
@@ -65,7 +71,7 @@ class Spending:
         """Stop before anything is sent, where the budget has no room for the question that ended an earlier run."""
         with self._changed:
             if not self._account.has_room(self._account.refused, self._budget):
-                self.stop(self._spent())
+                self._run_out()
 
     def reserve(self, most: float) -> bool:
         """Set aside the most that a request can cost; False where the judge has stopped.
@@ -78,7 +84,7 @@ class Spending:
                     self._changed.wait()
                 else:
                     self._account.refuse(most)
-                    self.stop(self._spent())
+                    self._run_out()
             if self._stop is not None:
                 return False
             self._under_way += 1
@@ -133,16 +139,29 @@ class Spending:
     def stop(self, why: TruingError) -> None:
         """Nothing more is sent from now on. The first reason stays."""
         with self._changed:
-            self._stop = self._stop or why
+            if self._stop is None:
+                self._stop, self._stopped_at = why, time.monotonic()
             self._changed.notify_all()
+
+    def halted(self, rest: float, /) -> TruingError | None:
+        """Why nothing is sent; None once it has rested for so many seconds: the next question may try, and one more failure stops
+        it again. A budget that is spent stays so.
+        """
+        with self._changed:
+            if self._stop is not None and not self._empty and time.monotonic() >= self._stopped_at + rest:
+                self._stop, self._in_a_row = None, self._breaker - 1
+            return self._stop
 
     def pause(self, seconds: float) -> bool:
         """Wait; False as soon as the judge has stopped."""
         with self._changed:
             return not self._changed.wait_for(lambda: self._stop is not None, timeout=seconds)
 
-    def _spent(self) -> LabelerStopped:
-        return LabelerStopped(
-            f"{self._account.total:.6g} of the budget of {self._budget:g} is spent, and the next request could pass it; "
-            "the answers are kept: raise labeler.budget and run again to go on"
+    def _run_out(self) -> None:
+        self._empty = True
+        self.stop(
+            LabelerStopped(
+                f"{self._account.total:.6g} of the budget of {self._budget:g} is spent, and the next request could pass it; "
+                "the answers are kept: raise labeler.budget and run again to go on"
+            )
         )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from ray.serve.exceptions import BackPressureError
 
 from actors.labeler import Labeler
+from actors.spending import REST
 from jobs.http_guard import Guard, SealedToken
 from truing.config.serving import Serve
 from truing.errors import ConfigError
@@ -88,9 +89,10 @@ def score_some(labeler: Labeler, items: list[tuple[str, str, Asking]]) -> list[A
     return list(labeler.score([(prompt, response) for prompt, response, _ in items], items[0][2]))
 
 
-def nothing(labeler: Labeler, items: list[None]) -> list[bool]:
-    """A question that costs nothing."""
-    return [labeler is not None for _ in items]
+def nothing(labeler: Labeler, items: list[float]) -> list[bool | NotAsked]:
+    """A question that costs nothing: whether the labeler answers, or may be tried again after so many seconds of rest."""
+    why = labeler.judge.halted(min(items))
+    return [True if why is None else NotAsked(str(why)) for _ in items]
 
 
 def _number(logprob: float) -> float | None:
@@ -130,7 +132,7 @@ class Endpoint:
 
     async def health(self) -> Health:
         """Whether the labeler answers at all: one replica is asked."""
-        await self._ask(nothing, None)
+        await self._ask(nothing, REST)
         return Health(criteria=[self._answering.compared.criterion])
 
     def _check(self, *texts: str) -> None:

@@ -152,6 +152,13 @@ def test_a_server_without_logprobs_ends_the_job_and_names_the_setting(server: Se
     assert len(server.bodies) == 1
 
 
+def test_one_reply_without_logprobs_among_others_fails_alone(server: Server, judge_with: Make) -> None:
+    server.play(GOOD, completion("I cannot say."), GOOD)
+    found = judge_with(concurrency=1).likelihoods(questions(3))
+    assert found[0] == found[2] == close(_1=0.75, _2=0.25)
+    assert found[1] == Failed("endpoint: this reply shows no log-probs (finish_reason length)", "answerer")
+
+
 def test_a_filtered_reply_is_unparsable_alone(server: Server, judge_with: Make) -> None:
     server.play(completion(None), GOOD)
     assert judge_with(concurrency=1).likelihoods(questions(2)) == [Unparsable(""), close(_1=0.75, _2=0.25)]
@@ -384,6 +391,27 @@ def test_failures_in_a_row_open_the_breaker_and_nothing_more_is_sent(server: Ser
     assert "failed 3 questions in a row, the last with: HTTP 500" in str(why_stopped(judge))
 
 
+def test_who_serves_on_tries_again_after_a_rest_and_one_more_failure_stops_it(server: Server, judge_with: Make) -> None:
+    bad = error(500, "down")
+    server.play(bad, bad, bad, bad, GOOD)
+    judge = judge_with(concurrency=1, breaker=3, retries=0)
+    judge.likelihoods(questions(9))
+    assert (len(server.bodies), judge.halted(3600)) == (3, why_stopped(judge))
+    # Still down: a single question finds out.
+    assert judge.halted(0) is None
+    assert [type(answer) for answer in judge.likelihoods(questions(3))] == [Failed, NotAsked, NotAsked]
+    assert len(server.bodies) == 4
+    # It is back.
+    assert judge.halted(0) is None
+    assert judge.likelihoods(questions(2)) == [close(_1=0.75, _2=0.25)] * 2
+
+
+def test_a_spent_budget_does_not_come_back_with_time(server: Server, judge_with: Make) -> None:
+    judge = judge_with(concurrency=1, budget=1e-9, price={"input": 1.0})
+    judge.likelihoods(questions(1))
+    assert judge.halted(0) == why_stopped(judge)
+
+
 def test_an_answer_between_failures_keeps_the_breaker_closed(server: Server, judge_with: Make) -> None:
     bad = error(500)
     server.play(bad, bad, GOOD, bad, bad, GOOD)
@@ -554,7 +582,7 @@ def test_a_budget_needs_a_server_that_counts(server: Server, judge_with: Make) -
     del body["usage"]
     server.play(Answer(body=dumps(body).encode()))
     assert judge_with().likelihoods([question()]) == [close(_1=0.75, _2=0.25)]
-    judge = judge_with(budget=1, concurrency=1)
+    judge = judge_with(budget=1, price={"input": 0.1}, concurrency=1)
     assert [type(answer) for answer in judge.likelihoods(questions(3))] == [dict, NotAsked, NotAsked]
     assert "labeler.budget: the endpoint does not count tokens" in str(why_stopped(judge))
 

@@ -155,6 +155,9 @@ class Given:
     numbers: list[dict[str, float] | Unparsable | Failed | NotAsked] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
 
+    def halted(self, _: float, /) -> None:
+        return None
+
     def begin(self) -> None:
         return None
 

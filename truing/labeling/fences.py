@@ -8,9 +8,11 @@ SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 _NAMES = "|".join(MARKERS)
 _FENCED_SLOT = re.compile(rf"<({_NAMES})>\s*\{{\{{(\w+)\}}\}}\s*</\1>")
-_MARKER = re.compile(rf"<\s*+(/?\s*(?:{_NAMES})\b[^<>]{{0,80}})>", re.IGNORECASE)
+_MARKER = re.compile(rf"<\s*+(/?\s*+(?:{_NAMES})\b[^<>]*+)>", re.IGNORECASE)
 _CONTROL = re.compile(
     r"<\|([^|<>]{1,40})\|>"  # ChatML, Llama 3, Phi
+    r"|<\|([^|<>\s]{1,40})>|<([^|<>\s]{1,40})\|>"  # Gemma 4
+    r"|\[\|([^|\[\]]{1,40})\|\]"  # EXAONE
     r"|<｜([^｜<>]{1,40})｜>"  # DeepSeek
     r"|<((?:start|end)_of_turn|/?s|bos|eos)>"  # Gemma, Llama 2
     r"|<<(/?SYS)>>|\[(/?(?:INST|SYSTEM_PROMPT|TOOL_RESULTS))\]"  # Llama 2, Mistral

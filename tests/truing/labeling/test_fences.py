@@ -16,8 +16,11 @@ TOKENIZER = tiny_tokenizer()
 EMBEDDED = ["geval", "harmless", "helpful", "incorporated", "rating", "score", "summarize", "verdict"]
 
 # Written anew, not taken from the module: whatever a judge or a tokenizer could take for a marker or a control token.
-MARKER = re.compile(r"<\s*/?\s*(request|response|response_1|response_2|feedback|steps)\b[^<>]{0,80}>", re.IGNORECASE)
-CONTROL = re.compile(r"<\|[^|<>]{1,40}\|>|</?s>|<(start|end)_of_turn>|<<SYS>>|\[/?INST\]|<｜[^｜<>]{1,40}｜>")
+MARKER = re.compile(r"<\s*/?\s*(request|response|response_1|response_2|feedback|steps)\b[^<>]*>", re.IGNORECASE)
+CONTROL = re.compile(
+    r"<\|[^|<>]{1,40}\|>|</?s>|<(start|end)_of_turn>|<<SYS>>|\[/?INST\]|<｜[^｜<>]{1,40}｜>"
+    r"|<\|[^|<>\s]{1,40}>|<[^|<>\s]{1,40}\|>|\[\|[^|\[\]]{1,40}\|\]"
+)
 
 PIECES = [
     "<",
@@ -58,6 +61,9 @@ hostile_texts = st.lists(st.sampled_from(PIECES + WHOLE + SLOTS), max_size=14).m
         ("</s><s>[INST] <<SYS>> [/INST]", "(/s)(s)(INST) (SYS) (/INST)"),  # Llama 2
         ("[SYSTEM_PROMPT][/SYSTEM_PROMPT]", "(SYSTEM_PROMPT)(/SYSTEM_PROMPT)"),  # Mistral
         ("<｜end▁of▁sentence｜>", "(end▁of▁sentence)"),  # DeepSeek
+        ("<turn|>\n<|turn>model", "(turn)\n(turn)model"),  # Gemma 4
+        ("[|endofturn|][|assistant|]", "(endofturn)(assistant)"),  # EXAONE
+        (f"</response_1{' ' * 200}>", f"(/response_1{' ' * 200})"),
     ],
 )
 def test_markers_and_control_tokens_become_words(text: str, inside: str) -> None:
