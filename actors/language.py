@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from actors.adapters import merged, trainable
+from actors.adapters import trainable
 from actors.forward import Floats, per_token
 from actors.learner import Learner, Seat
 from actors.networks import TokenLogprobs, load_causal, save_model
@@ -37,6 +37,6 @@ class LanguageLearner:
 
     def export(self, folder: Path) -> None:
         """Write a plain Hugging Face folder (rank 0), in bfloat16, as the engines had it."""
-        with self.learner.whole():
-            if self.learner.seat.rank == 0:
-                save_model(self.network.model, merged(self.network.model), torch.bfloat16, self.folder, folder)
+        weights = self.learner.weights(self.network.model, torch.bfloat16)
+        if self.learner.seat.rank == 0:
+            save_model(self.network.model, weights, torch.bfloat16, self.folder, folder)

@@ -8,17 +8,21 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from actors import sharded
+from actors.adapters import ingredients, merged
 from actors.networks import ScalarHead, TokenLogprobs
 from actors.threads import cpu_threads
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ActorDied, ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +181,23 @@ class Learner:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
         return int(tensor)
 
-    def whole(self, parameters: Iterable[nn.Parameter] | None = None) -> AbstractContextManager[object]:
-        """A block in which every rank sees these parameters (all where None) as a whole. All ranks enter it."""
-        return sharded.gathered(self.network.parameters() if parameters is None else parameters, self.settings)
+    def whole(self, parameters: Iterable[nn.Parameter]) -> AbstractContextManager[object]:
+        """A block in which every rank sees these parameters as a whole. All ranks enter it."""
+        return sharded.gathered(parameters, self.settings)
+
+    def weights(self, model: "PreTrainedModel", dtype: torch.dtype) -> dict[str, Tensor]:
+        """The plain model's weights by Hugging Face name, adapters merged, on rank 0 and in its main memory; none on the others.
+
+        Gathered a bucket at a time. All ranks call it.
+        """
+        found: dict[str, Tensor] = {}
+        made_of = ingredients(model)
+        for names in sharded.buckets(made_of, sharded.BUCKET, self.settings):
+            with self.whole(part for name in names for part in made_of[name]):
+                if self.seat.rank == 0:
+                    some = merged(model, set(names))
+                    found |= {name: weight.to("cpu", dtype, copy=True) for name, weight in some.items()}
+        return found
 
     def save(self, folder: Path) -> None:
         """Write what resuming needs: parameters (rank 0) and this rank's share of the optimizer. No pickle."""

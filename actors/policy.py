@@ -12,7 +12,7 @@ from actors.adapters import adapters, ingredients, merged
 from actors.forward import Floats, joined, rollout_tree, rows_of
 from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
-from actors.sharded import numbers_of
+from actors.sharded import buckets
 from truing.algorithms.losses import importance_weights, negative_log_likelihood
 from truing.data.batches import IDLE, Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
@@ -180,16 +180,8 @@ class Policy(LanguageLearner):
 
         A parameter that is larger alone is a share of its own.
         """
-        found: list[list[str]] = []
-        room = 0.0
-        for name, (parameter, *_) in self._pushed().items():
-            bytes_ = 2 * numbers_of(parameter, self.learner.settings)
-            if not found or bytes_ > room:
-                found.append([])
-                room = size
-            found[-1].append(name)
-            room -= bytes_
-        return found
+        pushed = {name: [parameter] for name, (parameter, *_) in self._pushed().items()}
+        return buckets(pushed, size / 2, self.learner.settings)
 
     def weights(self, names: Sequence[str]) -> tuple[Weights, int]:
         """Parameters as bfloat16 bits, and their checksum. Every rank is asked; rank 0 has an answer."""

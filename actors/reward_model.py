@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from actors.adapters import merged, trainable
+from actors.adapters import trainable
 from actors.forward import per_response
 from actors.learner import Learner, Seat, autocast
 from actors.networks import SCALE_FILE, ScalarHead, load_causal, load_reward_model, save_model
@@ -81,9 +81,10 @@ class RewardLearner:
 
     def export(self, folder: Path, mean: float, deviation: float) -> None:
         """Write the reward model (rank 0): backbone, head, and the scale of its scores."""
-        with self._learner.whole():
+        weights = self._learner.weights(self._model, torch.float32)
+        with self._learner.whole(self._network.head.parameters()):
             if self._learner.seat.rank == 0:
-                save_model(self._model, merged(self._model), torch.float32, self._folder, folder)
+                save_model(self._model, weights, torch.float32, self._folder, folder)
                 self._network.save_head(folder)
                 (folder / SCALE_FILE).write_text(json.dumps({"mean": mean, "deviation": deviation}))
 

@@ -4,7 +4,7 @@ Stage 0 keeps everything on every rank, 1 and 2 shard the optimizer's float32 co
 3 shards the parameters as well.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from truing.config.roles import Learner as LearnerSettings
 from truing.errors import ConfigError
+
+BUCKET = 2.5e8
+"""Numbers that are gathered at a time where all are wanted: 1 GB of float32."""
 
 
 def zero_settings(settings: LearnerSettings) -> dict[str, Any]:
@@ -42,16 +45,44 @@ def shape_of(parameter: nn.Parameter, settings: LearnerSettings) -> torch.Size:
 
 
 def numbers_of(parameter: nn.Parameter, settings: LearnerSettings) -> int:
-    """How many numbers a parameter has as a whole."""
-    return int(parameter.ds_numel) if settings.zero_stage == 3 else parameter.numel()  # pyright: ignore[reportAttributeAccessIssue]
+    """How many numbers a parameter has as a whole. A reward model's unused LM head is never shared out."""
+    if settings.zero_stage == 3 and hasattr(parameter, "ds_numel"):
+        return int(parameter.ds_numel)  # pyright: ignore[reportAttributeAccessIssue]
+    return parameter.numel()
+
+
+def buckets(made_of: Mapping[str, Sequence[nn.Parameter]], size: float, settings: LearnerSettings) -> list[list[str]]:
+    """Names in their order, in shares whose parameters have at most so many numbers; what is larger alone is a share of its own."""
+    found: list[list[str]] = []
+    room = 0.0
+    for name, parts in made_of.items():
+        numbers = sum(numbers_of(part, settings) for part in parts)
+        if not found or numbers > room:
+            found.append([])
+            room = size
+        found[-1].append(name)
+        room -= numbers
+    return found
+
+
+def _whole(network: nn.Module, settings: LearnerSettings, rank: int) -> dict[str, Tensor]:
+    """Trained parameters as a whole on rank 0. Of stage 3 a bucket at a time: nowhere is the whole model in a GPU's memory."""
+    trained = dict(_trained(network))
+    if settings.zero_stage < 3:
+        return {name: p.detach().contiguous() for name, p in trained.items()} if rank == 0 else {}
+    found: dict[str, Tensor] = {}
+    for names in buckets({name: [p] for name, p in trained.items()}, BUCKET, settings):
+        with gathered([trained[name] for name in names], settings):
+            if rank == 0:
+                found |= {name: trained[name].detach().to("cpu", copy=True).contiguous() for name in names}
+    return found
 
 
 def save(folder: Path, network: nn.Module, engine: Any, settings: LearnerSettings, rank: int, world: int) -> None:
     """Trained parameters as a whole (rank 0), this rank's masters and moments, and the schedule's place."""
-    with gathered(network.parameters(), settings):
-        if rank == 0:
-            parameters = {name: p.detach().contiguous() for name, p in _trained(network)}
-            save_file(parameters, folder / "parameters.safetensors")
+    parameters = _whole(network, settings, rank)
+    if rank == 0:
+        save_file(parameters, folder / "parameters.safetensors")
     tensors: dict[str, Tensor] = {}
     state = _inner(engine, settings).state
     for i, owner in enumerate(_owners(network, engine, settings)):

@@ -1,5 +1,6 @@
 """Agreement: the labeler against people, on several sets and asked in several ways; a figure for everything it is worth."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -59,12 +60,12 @@ def _set(context: Context, settings: Agreement, one: AskedSet) -> dict[str, Any]
         "calibration": calibration,
         "wording": trust.wording(marked, next(iter(labelers.values())), ways, study.seed),
         "concordance": trust.concordance(each, study.seed),
-        "people": people([mark.votes for mark in marked], study.seed),
+        "people": people(surveyed.votes, study.seed),
     }  # fmt: skip
 
 
-def people(votes: list[tuple[str | None, ...]], seed: int) -> list[Figure]:
-    """How far the annotators of a set agree with each other; empty where it has no single votes."""
+def people(votes: Sequence[tuple[str | None, ...]], seed: int) -> list[Figure]:
+    """How far the annotators of a set agree with each other, on all that they have voted on; empty where it has no single votes."""
     width = max(map(len, votes), default=0)
     if width < 2:
         return []

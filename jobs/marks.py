@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import chain
 from typing import Any, Literal, cast
@@ -41,6 +41,8 @@ class Survey:
     left_out: Mapping[str, int]
     places: Mapping[str, tuple[str, ...]]
     key: str
+    votes: tuple[tuple[Mark | None, ...], ...]
+    """Of each pair that annotators have voted on, also of those that are left out because they are at odds."""
 
     def note(self) -> str:
         """What was left out, in a line; empty where nothing was."""
@@ -129,12 +131,17 @@ class _Seen:
     domain: str
     human: Mark | None
     said: str = ""
+    votes: tuple[Mark | None, ...] = ()
 
 
 def _marked(labels: HumanLabels) -> Iterator[_Seen | LeftOut]:
     """Each pair of a source once, as first marked, and no more than its limit."""
     known: dict[str, _Seen] = {}
+    at_odds: dict[str, LeftOut] = {}
     for item in stream_preferences(source_of(labels)):
+        if isinstance(item, LeftOut) and item.votes:
+            at_odds.setdefault(item.id, item)
+            continue
         if isinstance(item, LeftOut):
             yield item
             continue
@@ -143,9 +150,12 @@ def _marked(labels: HumanLabels) -> Iterator[_Seen | LeftOut]:
             yield LeftOut(f"pair {item.id}", AGAIN if known[item.id].human == turned.human else OTHERWISE)
         else:
             said = content_id(turned.human, turned.votes, turned.strength)
-            known[item.id] = _Seen(item.id, item.domain, turned.human, said)
+            known[item.id] = _Seen(item.id, item.domain, turned.human, said, turned.votes)
     kept = known if labels.limit is None else lowest(known, labels.limit)
     yield from (one for name, one in known.items() if name in kept)
+    # A sample of the set has its share of them.
+    last = "" if labels.limit is None or len(kept) == len(known) else max(map(_rank, kept))
+    yield from (one if not last or _rank(name) <= last else replace(one, votes=()) for name, one in at_odds.items())
 
 
 def _unmarked(pairs: UnmarkedPairs) -> Iterator[_Seen | LeftOut]:
@@ -167,8 +177,10 @@ def _survey(seen: Iterator[_Seen | LeftOut], settings: object) -> Survey:
     left_out: Counter[str] = Counter()
     places: dict[str, tuple[str, ...]] = {}
     pairs = ties = 0
+    votes: list[tuple[Mark | None, ...]] = []
     key = content_id("survey", settings)
     for item in seen:
+        votes += [item.votes] if item.votes else []
         if isinstance(item, LeftOut):
             left_out[item.reason] += 1
             if left_out[item.reason] <= PLACES:
@@ -177,7 +189,7 @@ def _survey(seen: Iterator[_Seen | LeftOut], settings: object) -> Survey:
         pairs, ties = pairs + 1, ties + (item.human == "tie")
         domains.add(item.domain)
         key = content_id(key, item.id, item.domain, item.said)
-    return Survey(pairs, ties, tuple(sorted(domains)), left_out, places, key)
+    return Survey(pairs, ties, tuple(sorted(domains)), left_out, places, key, tuple(votes))
 
 
 def lowest(ids: Iterable[str], limit: int) -> set[str]:
@@ -187,7 +199,7 @@ def lowest(ids: Iterable[str], limit: int) -> set[str]:
     """
 
     def cut(some: set[str]) -> set[str]:
-        return set(sorted(some, key=lambda name: content_id("limit", name))[:limit])
+        return set(sorted(some, key=_rank)[:limit])
 
     kept: set[str] = set()
     for name in ids:
@@ -195,6 +207,10 @@ def lowest(ids: Iterable[str], limit: int) -> set[str]:
         if len(kept) > 2 * limit:
             kept = cut(kept)
     return cut(kept)
+
+
+def _rank(name: str) -> str:
+    return content_id("limit", name)
 
 
 def load(labels: Sequence[HumanLabels]) -> tuple[list[MarkedPair], list[ImportReport]]:

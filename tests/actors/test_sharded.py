@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from actors.critic import Critic
 from actors.group import ActorGroup, Needs
@@ -17,6 +18,7 @@ from actors.policy import Policy, Pretraining
 from actors.preference import PreferenceLearner
 from actors.reward_model import RewardLearner, RewardScorer
 from actors.rollout import Probe, checksum
+from actors.sharded import buckets
 from tests.actors.examples import (
     LEARNER,
     SCORER,
@@ -246,9 +248,19 @@ def test_weights_probe_and_export_of_sharded_parameters(
         assert not torch.equal(stored, start[name].detach()), name
 
 
+def test_what_is_gathered_together_has_no_more_numbers_than_are_allowed() -> None:
+    # Of 6, 3, 5 and 20 numbers with room for 10: 6 and 3, then 5, then 20, which is larger alone.
+    made_of = {name: [nn.Parameter(torch.zeros(n))] for name, n in (("a", 6), ("b", 3), ("c", 5), ("d", 20))}
+    assert buckets(made_of, 10, settings(0)) == [["a", "b"], ["c"], ["d"]]
+    # A weight and its adapters are gathered together.
+    assert buckets({"a": [*made_of["a"], *made_of["c"]], "b": made_of["b"]}, 10, settings(0)) == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("kind", ["tied", "untied"])
 def test_values_rewards_and_ratios_of_sharded_parameters(
-    worlds: dict[int, Any], tiny: str, batch: Batch, tmp_path: Path
+    worlds: dict[int, Any], tiny: str, untied: str, batch: Batch, tmp_path: Path, kind: str
 ) -> None:
+    tiny = untied if kind == "untied" else tiny
     targets = [[credit if credit is not None else old for credit, old in zip(*row, strict=True)]
                for row in zip(batch["advantages"], batch["old"], strict=True)]  # fmt: skip
     zeros = [[np.zeros_like(tokens) for tokens in group] for group in batch["old"]]

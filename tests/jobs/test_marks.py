@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from jobs.agreement import people
 from jobs.marks import check_marked, load, lowest, sources, survey, survey_unmarked
 from tests.jobs.drive import write_lines
 from truing.config.stages import Gate, HumanLabels, Label, MarkedPairs, UnmarkedPairs
 from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.records import content_id
+
+OTHER = {"first": "second", "second": "first"}
 
 
 def row(i: int, human: str = "first") -> dict[str, Any]:
@@ -82,6 +85,41 @@ def test_the_same_pair_again_counts_once_and_is_said(tmp_path: Path) -> None:
     assert found.pairs == 2
     assert found.left_out == {"the same pair again": 2, "the same pair again, marked otherwise": 1}
     assert found.left_out == load([one])[1][0].left_out
+
+
+def voted(i: int, *votes: str) -> dict[str, Any]:
+    return {"prompt": f"Question {i}?", "first": f"a {i}", "second": f"b {i}", "votes": list(votes)}
+
+
+def test_how_far_people_agree_is_counted_with_those_on_whom_they_do_not(tmp_path: Path) -> None:
+    # Two annotators, four pairs: they agree on two. The two others have no majority, and cannot be used.
+    rows = [
+        voted(0, "first", "first"),
+        voted(1, "first", "second"),
+        voted(2, "second", "second"),
+        voted(3, "second", "first"),
+    ]
+    found = survey([labels(tmp_path / "a.jsonl", rows)])
+    assert (found.pairs, found.left_out) == (2, {"no mark has the majority of the annotators": 2})
+    # Those that are left out come last.
+    assert found.votes == (("first", "first"), ("second", "second"), ("first", "second"), ("second", "first"))
+    assert {row["figure"]: row["value"] for row in people(found.votes, 0) if row["group"] == "all"}["agreement"] == 0.5
+    # Named the other way round, it is the same pair with the same votes.
+    turned = [
+        {**row, "first": row["second"], "second": row["first"], "votes": [OTHER[v] for v in row["votes"]]}
+        for row in rows
+    ]
+    assert survey([labels(tmp_path / "b.jsonl", turned)]).votes == found.votes
+
+
+def test_a_sample_has_its_share_of_those_at_odds(tmp_path: Path) -> None:
+    rows = [voted(i, "first", "first" if i % 2 else "second") for i in range(60)]
+    found = survey([labels(tmp_path / "a.jsonl", rows, limit=10)])
+    apart = sum(one != two for one, two in found.votes)
+    assert (found.pairs, len(found.votes) - apart) == (10, 10)
+    # A third of those that can be used, and about as many of the others: hashes decide.
+    assert 4 <= apart <= 18
+    assert found.left_out == {"no mark has the majority of the annotators": 30}
 
 
 def test_a_survey_of_unmarked_pairs_keeps_to_the_limit(tmp_path: Path) -> None:

@@ -47,12 +47,13 @@ class PreferenceSource:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What people said of two responses. `shuffle`: the source's order tells who won, so another must be drawn."""
+    """What people said of two responses. `human`: None where they are at odds. `shuffle`: the source's order tells who won, so
+    another must be drawn."""
 
     prompt: str
     a: str
     b: str
-    human: Mark
+    human: Mark | None
     domain: str
     votes: tuple[Mark | None, ...] = ()
     strength: float | None = None
@@ -61,10 +62,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A comparison that cannot be used, with the place and the reason."""
+    """A comparison that cannot be used, with the place and the reason.
+
+    Where its annotators are at odds, the pair's `id` and their `votes`, in the order of the sorted responses: how far people
+    agree is counted with those on whom they do not.
+    """
 
     where: str
     reason: str
+    id: str = ""
+    votes: tuple[Mark | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def pairwise(row: Fields, layout: Layout) -> Reading:
         left_out = isinstance(strength, LeftOut)
         yield strength if left_out else Comparison(*parts, human, row.domain(), votes, strength)
     elif any(votes):
-        yield LeftOut(row.where, "no mark has the majority of the annotators")
+        yield Comparison(*parts, None, row.domain(), votes)
     else:
         yield LeftOut(row.where, "nobody has marked it")
 

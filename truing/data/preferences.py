@@ -171,6 +171,9 @@ def _marked(item: Comparison | LeftOut, row: Fields) -> MarkedPair | LeftOut:
         return LeftOut(row.where, "the two responses are identical")
     low, high = sorted((a, b))
     key = content_id(prompt, low, high)
+    if item.human is None:
+        votes: tuple[Mark | None, ...] = item.votes if a == low else tuple(FLIPPED[vote] for vote in item.votes)
+        return LeftOut(row.where, "no mark has the majority of the annotators", key, votes)
     pair = MarkedPair(key, prompt, a, b, item.human, item.votes, item.domain, _name(row.source), strength=item.strength)
     lower_first = int(key, 16) % 2 == 0
     return pair.swap() if item.shuffle and (a == low) != lower_first else pair
