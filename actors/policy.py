@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from actors.forward import Floats, joined, rollout_tree, rows_of
 from actors.language import LanguageLearner
 from actors.rollout import Probe, Weights, checksum
 from actors.sharded import buckets
+from truing.algorithms.kl import k3
 from truing.algorithms.losses import importance_weights, negative_log_likelihood
 from truing.data.batches import IDLE, Tree, collate, micro_batches
 from truing.data.chat import load_tokenizer
@@ -51,13 +51,21 @@ class Pretraining:
 
 @dataclass(frozen=True, slots=True)
 class UpdateStats:
-    """What one optimizer update saw, over all ranks."""
+    """What one optimizer update saw: means over the tokens of all ranks.
+
+    How far the engine that sampled is from the learner that is trained, at the same weights but for rounding, or a version of
+    them: `logprob_gap`, |log π_learner/π_engine|; `mismatch_kl`, KL(π_engine‖π_learner) in nats a token (k3); `importance`, the
+    truncated weight, and `importance_capped`, the share of tokens at its cap. Where they agree: 0, 0, 1 and 0.
+    """
 
     loss: float
     grad_norm: float
     entropy: float
     ratio: float
     logprob_gap: float
+    mismatch_kl: float
+    importance: float
+    importance_capped: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Policy(LanguageLearner):
         batches = micro_batches([len(_tree(row)) for row in rows], budget)
         items = [item for row in rows for item in row]
         tokens = sum(len(item.old) for item in items)
-        gap = sum(float(np.abs(item.old - np.asarray(item.rollout.logprobs, np.float32)).sum()) for item in items)
+        apart = _mismatch(items, importance_cap)
         losses = [lambda b=batch: micro_loss(b) for batch in batches]
         if pretraining is not None:
             losses += self._remembering(pretraining, tokens, loss)
@@ -150,7 +158,8 @@ class Policy(LanguageLearner):
         total = self.learner.total
         everywhere = max(total(tokens), 1.0)
         entropy, ratio = (total(sum(column)) for column in zip(*figures, (0.0, 0.0), strict=True))
-        return UpdateStats(mean_loss, norm, entropy / everywhere, ratio / everywhere, total(gap) / everywhere)
+        means = [value / everywhere for value in (entropy, ratio, *map(total, apart))]
+        return UpdateStats(mean_loss, norm, *means)
 
     def _idle(self, loss: PolicyLoss) -> Tensor:
         """A pass that teaches nothing."""
@@ -216,6 +225,16 @@ class Policy(LanguageLearner):
         """Log-probs of the probe's response at temperature 1, to be compared with the engines'."""
         with self.network.untempered():
             return self.read([Tree(probe.prompt, (probe.response,))])[0][0].tolist()
+
+
+def _mismatch(items: Sequence[Credited], cap: float) -> list[float]:
+    """Sums over tokens: |log ratio|, k3, truncated weight, whether it is at the cap."""
+    old, sampled = (
+        torch.tensor([float(one) for column in columns for one in column], dtype=torch.float64)
+        for columns in ([item.old for item in items], [item.rollout.logprobs for item in items])
+    )
+    weights = importance_weights(old, sampled, cap)
+    return [float(one.sum()) for one in ((old - sampled).abs(), k3(sampled, old), weights, weights >= cap)]
 
 
 def _weightless(loss: PolicyLoss, logprobs: Tensor, entropy: Tensor) -> Tensor:

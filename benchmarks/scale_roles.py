@@ -137,4 +137,4 @@ class SleepingPolicy(Policy):
 
     def _one_update(self, *_: object) -> UpdateStats:
         time.sleep(self._pace.update)
-        return UpdateStats(0.0, 0.0, 0.0, 1.0, 0.0)
+        return UpdateStats(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0)

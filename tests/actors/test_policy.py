@@ -114,7 +114,21 @@ def test_the_first_update_has_ratio_1_and_the_plain_models_entropy(tiny: str) ->
     assert min(entropies) > 0
     assert stats.entropy == pytest.approx(sum(entropies) / len(entropies), abs=1e-4)
     # |old - engine's|, the mean over tokens; the engine's are the constant -5
-    assert stats.logprob_gap == pytest.approx(np.abs(flat(old) + 5).mean(), abs=1e-4)
+    logs = flat(old) + 5
+    assert stats.logprob_gap == pytest.approx(np.abs(logs).mean(), abs=1e-4)
+    # KL(engine‖learner) of samples of the engine, r - 1 - log r with r = π_learner/π_engine; nothing is capped.
+    assert stats.mismatch_kl == pytest.approx((np.exp(logs) - 1 - logs).mean(), rel=1e-4)
+    assert (stats.importance, stats.importance_capped) == (pytest.approx(np.exp(logs).mean(), rel=1e-4), 0)
+
+
+def test_importance_is_what_the_cap_leaves_of_it(tiny: str) -> None:
+    learner = policy(tiny)
+    old = learner.logprobs(GROUPS)
+    ratios = np.exp(flat(old) + 5)
+    cap = float(np.median(ratios))
+    (stats,) = update(learner, GROUPS, old, random_floats(4, GROUPS), importance_cap=cap)
+    assert stats.importance == pytest.approx(np.minimum(ratios, cap).mean(), rel=1e-4)
+    assert stats.importance_capped == pytest.approx((ratios >= cap).mean(), abs=0.02)
 
 
 def test_the_loss_is_the_mean_over_tokens_with_capped_weights(tiny: str) -> None:

@@ -61,8 +61,12 @@ def test_a_batch_in_which_all_failed_has_no_mean_reward() -> None:
 
 
 def test_figures_of_updates_are_means_over_them() -> None:
-    stats = [UpdateStats(loss, 4.0 * loss, 2.0, ratio, 0.5) for loss, ratio in ((1.0, 1.0), (2.0, 1.25), (6.0, 1.5))]
+    stats = [
+        UpdateStats(loss, 4.0 * loss, 2.0, ratio, 0.5, 0.1, 0.9, 0.0)
+        for loss, ratio in ((1.0, 1.0), (2.0, 1.25), (6.0, 1.5))
+    ]
     # Loss (1 + 2 + 6)/3, norm four times that; ratio (1 + 1.25 + 1.5)/3, and 1 before the first update.
     assert update_figures(stats) == {
-        "loss": 3.0, "grad_norm": 12.0, "entropy": 2.0, "ratio": 1.25, "logprob_gap": 0.5, "first_ratio": 1.0,
+        "loss": 3.0, "grad_norm": 12.0, "entropy": 2.0, "ratio": 1.25, "logprob_gap": 0.5,
+        "mismatch_kl": pytest.approx(0.1), "importance": pytest.approx(0.9), "importance_capped": 0.0, "first_ratio": 1.0,
     }  # fmt: skip
