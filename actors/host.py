@@ -10,6 +10,7 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 
 from actors import logs
+from actors.broken import ends_if_broken
 from actors.exporting import count_start, own_place, watch_memory
 from truing.errors import TruingError
 
@@ -62,7 +63,8 @@ class Host:
         self._check()
         logs.at_step(_step(kwargs))
         try:
-            return function(self._subject, *args, **kwargs)
+            with ends_if_broken():
+                return function(self._subject, *args, **kwargs)
         except (OSError, SafetensorError) as error:
             if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
                 raise TruingError(f"an actor cannot write ({error}); free space or give another storage=...") from None
@@ -72,7 +74,8 @@ class Host:
         """`function(object, ...)`, which hands out what it has as it comes."""
         self._check()
         logs.at_step(_step(kwargs))
-        yield from function(self._subject, *args, **kwargs)
+        with ends_if_broken():
+            yield from function(self._subject, *args, **kwargs)
 
     def _check(self) -> None:
         if self._fault is not None:

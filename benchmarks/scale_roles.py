@@ -124,7 +124,7 @@ class SleepingPolicy(Policy):
 
     def __init__(self, each: float, pace: Pace, seat: Seat) -> None:
         self._each, self._pace = each, pace
-        self.network: Any = SimpleNamespace(temperature=1.0, model=None)
+        self.network: Any = SimpleNamespace(untempered=nullcontext, model=None)
         self.learner: Any = SimpleNamespace(settings=Learner(lora=Lora(push="adapter")), seat=seat, whole=nullcontext)
         self._few = {"weight": [nn.Parameter(torch.zeros(1 << 16))]}
 

@@ -10,7 +10,7 @@ import yaml
 
 from actors.exporting import RUN, run_name
 from jobs.askings import AskedSet, asked_sets, askings, check_scores
-from jobs.cluster.connect import connect
+from jobs.cluster.connect import address, connect
 from jobs.grid.preflight import check_policies
 from jobs.labelers import Member, members
 from jobs.marks import Survey, check_marked, sources, survey, survey_unmarked
@@ -46,7 +46,9 @@ class Context:
         Raises:
             ConfigError: the first thing that is wrong.
         """
-        context = cls(study, RunFolder(run_path(study)))
+        path = run_path(study)
+        # A running cluster's workers begin in folders of their own, in which a relative path means another one.
+        context = cls(study, RunFolder(path if address(study) is None else path.resolve()))
         check_marked(study)
         check_reuse(study.label.reuse)
         check_trackers(study.trackers)

@@ -132,6 +132,17 @@ class Toy:
             os._exit(1)
         return [(number, self.process) for number in numbers]
 
+    def lose_the_gpu(self, numbers: Sequence[int], *, marker: Path) -> list[tuple[int, int]]:
+        """The first process that is asked loses its GPU."""
+        if not marker.exists():
+            marker.touch()
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be ...")
+        return [(number, self.process) for number in numbers]
+
+    def fill_the_gpu(self) -> None:
+        """More than there is."""
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...\nmore")
+
 
 def toy_that_refuses() -> Toy:
     raise ConfigError("toy: the folder is empty; give another")

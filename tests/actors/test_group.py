@@ -313,6 +313,21 @@ def test_a_stateless_actor_that_dies_is_started_again_and_asked_again(cluster: N
     group.close()
 
 
+def test_an_actor_that_loses_its_gpu_is_replaced_as_one_that_died(cluster: None, tmp_path: Path) -> None:
+    needs = Needs(0, 0, {"OMP_NUM_THREADS": "1"}, start_deadline=300, call_deadline=300, restarts=1)
+    group = ActorGroup.stateless("burnt", 1, Toy, needs).ready()
+    before = group.first(Toy.who)
+    ((number, after),) = group.scatter(Toy.lose_the_gpu, [5], marker=tmp_path / "lost").get()
+    assert (number, after != before) == (5, True)
+    # What another process could not do either is said, with the remedy, and ends nothing.
+    with pytest.raises(
+        ActorDied, match=r"^an actor's GPU has too little memory \(CUDA out of memory\. .*\): lower token_budget"
+    ):
+        group.first(Toy.fill_the_gpu)
+    assert group.first(Toy.who) == after
+    group.close()
+
+
 def test_a_death_reaches_whoever_waits_for_what_was_never_made(
     cluster: None, three: ActorGroup[Toy], tmp_path: Path
 ) -> None:

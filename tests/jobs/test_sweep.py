@@ -279,13 +279,28 @@ def test_an_engine_that_cannot_take_eight_rows_in_a_row_is_broken(tmp_path: Path
     with pytest.raises(ActorDied) as caught:
         run(tmp_path, 30, workers.raise_always, batch=3, max_failed=1)
     assert str(caught.value) == (
-        "worker: 8 rows in a row, each asked alone, ended in an error (the last: RuntimeError: CUDA error: an illegal memory"
-        " access): the engine is broken; look at its log, and run the same command again to go on from what is stored"
+        "worker: 8 rows in a row, each asked alone, ended in an error (the last: RuntimeError: no blocks are left):"
+        " the engine is broken; look at its log, and run the same command again to go on from what is stored"
     )
     # Three batches, the third without its last row: 3 x 3 rows together, 8 alone.
     assert len(asked(tmp_path)) == 17
     assert len(Table(tmp_path / "doubled.passing").ids()) == 8
     assert len(run(tmp_path, 30, workers.double, batch=3, max_failed=0)) == 30
+
+
+def test_a_worker_that_loses_its_gpu_is_replaced(tmp_path: Path):
+    lose = partial(workers.lose_the_gpu, marker=tmp_path / "lost", times=2)
+    answers = run(tmp_path, 8, lose, max_failed=0)
+    assert [row["twice"] for row in answers] == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert len(set((tmp_path / "lost").read_text().split())) == 2
+
+
+def test_a_gpu_that_is_lost_once_too_often_ends_the_pass_in_one_line(tmp_path: Path):
+    lose = partial(workers.lose_the_gpu, marker=tmp_path / "lost", times=9)
+    with pytest.raises(ActorDied) as caught:
+        run(tmp_path, 8, lose, max_failed=0, restarts=1)
+    assert "it is broken (RuntimeError: CUDA error: an illegal memory access was encountered)" in str(caught.value)
+    assert len(run(tmp_path, 8, workers.double, max_failed=0)) == 8
 
 
 def test_a_count_that_is_killed_ends_the_pass_in_one_line_and_the_next_run_does_the_rest(tmp_path: Path):

@@ -128,7 +128,16 @@ def raise_at_three(subject: Doubler, rows: list[Row]) -> list[Answer]:
 def raise_always(subject: Doubler, rows: list[Row]) -> list[Answer]:
     """An engine that has broken."""
     subject.double(rows)
-    raise RuntimeError("CUDA error: an illegal memory access")
+    raise RuntimeError("no blocks are left")
+
+
+def lose_the_gpu(subject: Doubler, rows: list[Row], *, marker: Path, times: int) -> list[Answer]:
+    """So many processes lose their GPU over row 3; a process that has lost it fails each call."""
+    if any(row["number"] == 3 for row in rows) and noted(marker) < times:
+        note(marker)
+    if marker.exists() and str(os.getpid()) in marker.read_text().split():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return subject.double(rows)
 
 
 def kill_the_count(subject: Doubler, rows: list[Row]) -> list[Answer]:

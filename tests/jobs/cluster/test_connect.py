@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.context import Context
 from jobs.doctor import nodes
 from tests.jobs.conftest import LEARN
 from tests.jobs.drive import truing
@@ -57,3 +58,14 @@ def test_a_ray_that_does_not_start(tmp_path: Path, small: list[str], monkeypatch
         assert line.endswith(
             "run the same command again when they are free; what Ray says is in /tmp/ray/session_latest/logs"
         )
+
+
+def test_workers_of_a_running_cluster_are_given_a_path_that_means_the_same_to_all(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, there = (
+        Context.of(load_study(LEARN, [*small, "storage=runs", *more]))
+        for more in ([], ["cluster.address=10.0.0.9:6379"])
+    )
+    assert (here.run.path, there.run.path) == (Path("runs/learn"), tmp_path / "runs" / "learn")

@@ -1,0 +1,51 @@
+"""Errors after which a process is of no more use: the context of its GPU is gone, or one of its engine's own processes."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from truing.errors import ActorDied
+
+logger = logging.getLogger(__name__)
+
+BROKEN = (
+    "CUDA error",
+    "uncorrectable ECC error",
+    "unhandled cuda error",
+    "Executor failed",
+    "died unexpectedly",
+    "EngineDeadError",
+)
+"""How CUDA, NCCL and vLLM say so. Every later call in that process would fail too."""
+FULL = "CUDA out of memory"
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether no later call in this process can fare better."""
+    text = f"{type(error).__name__}: {error}"
+    return FULL not in text and any(sign in text for sign in BROKEN)
+
+
+@contextmanager
+def ends_if_broken() -> Iterator[None]:
+    """An error that breaks the process ends it: a death is what whoever calls knows how to mend, and a living actor that fails
+    each call is not.
+
+    Raises:
+        ActorDied: the GPU has no more memory, with the remedy. Another process would have no more.
+    """
+    try:
+        yield
+    except Exception as error:
+        if FULL in str(error):
+            raise ActorDied(
+                f"an actor's GPU has too little memory ({str(error).splitlines()[0]}): lower token_budget, max_sequences or"
+                " batch, or the gpu_memory_share of an engine on the same GPU"
+            ) from None
+        if is_broken(error):
+            logger.exception("this process is broken, and ends")
+            for handler in logging.getLogger().handlers:
+                handler.flush()
+            os._exit(1)
+        raise
