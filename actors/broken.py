@@ -14,17 +14,27 @@ BROKEN = (
     "uncorrectable ECC error",
     "unhandled cuda error",
     "Executor failed",
-    "died unexpectedly",
+    "Worker proc",
     "EngineDeadError",
 )
 """How CUDA, NCCL and vLLM say so. Every later call in that process would fail too."""
-FULL = "CUDA out of memory"
+FULL = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def is_broken(error: BaseException) -> bool:
     """Whether no later call in this process can fare better."""
     text = f"{type(error).__name__}: {error}"
-    return FULL not in text and any(sign in text for sign in BROKEN)
+    return too_full(error) is None and any(sign in text for sign in BROKEN)
+
+
+def too_full(error: BaseException) -> ActorDied | None:
+    """What it means that a GPU has no more memory, if that is the error: another process would have no more."""
+    if not any(sign in str(error) for sign in FULL):
+        return None
+    return ActorDied(
+        f"an actor's GPU has too little memory ({str(error).splitlines()[0]}): lower token_budget, max_sequences or"
+        " batch, or the gpu_memory_share of an engine on the same GPU"
+    )
 
 
 @contextmanager
@@ -33,16 +43,14 @@ def ends_if_broken() -> Iterator[None]:
     each call is not.
 
     Raises:
-        ActorDied: the GPU has no more memory, with the remedy. Another process would have no more.
+        ActorDied: as `too_full`.
     """
     try:
         yield
     except Exception as error:
-        if FULL in str(error):
-            raise ActorDied(
-                f"an actor's GPU has too little memory ({str(error).splitlines()[0]}): lower token_budget, max_sequences or"
-                " batch, or the gpu_memory_share of an engine on the same GPU"
-            ) from None
+        if (full := too_full(error)) is not None:
+            logger.exception("the GPU is full")
+            raise full from None
         if is_broken(error):
             logger.exception("this process is broken, and ends")
             for handler in logging.getLogger().handlers:

@@ -147,7 +147,7 @@ class EndpointJudge:
         shown = choice.logprobs.content if choice.logprobs else None
         if shown is None and text and self._shows:
             # A filter's or another provider's reply among good ones.
-            return Failed(f"endpoint: this reply shows no log-probs (finish_reason {choice.finish_reason})", "answerer")
+            return Failed(f"endpoint: this reply shows no log-probs (finish_reason {choice.finish_reason})", "passing")
         if shown is None and text:
             self._spending.stop(ConfigError("labeler.read: the endpoint shows no log-probs; set it to samples"))
             return NotAsked(str(self._spending.stopped))

@@ -142,8 +142,17 @@ class RolloutEngine:
     def _going_on(self, group: Group) -> list[Draft]:
         full = self._sampling.max_tokens
         return [
-            Draft(r.prompt_id, i, r.prompt_tokens, list(r.tokens), list(r.logprobs), list(r.versions), r.finished, full)
-            for i, r in enumerate(group)
+            Draft(
+                r.prompt_id,
+                r.number,
+                r.prompt_tokens,
+                list(r.tokens),
+                list(r.logprobs),
+                list(r.versions),
+                r.finished,
+                full,
+            )
+            for r in group
         ]
 
     def _advance(
@@ -189,7 +198,7 @@ class RolloutEngine:
                 draft.prompt_id, self._texts[draft.prompt_id], draft.prompt, draft.tokens, draft.logprobs,
                 # The last character may lack some of its bytes.
                 self._tokenizer.decode(draft.tokens, skip_special_tokens=True).rstrip("\ufffd").strip(),
-                draft.finished, draft.versions,
+                draft.finished, draft.versions, draft.number,
             )
             for draft in drafts
         ]  # fmt: skip

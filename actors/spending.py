@@ -144,11 +144,12 @@ class Spending:
             self._changed.notify_all()
 
     def halted(self, rest: float, /) -> TruingError | None:
-        """Why nothing is sent; None once it has rested for so many seconds: the next question may try, and one more failure stops
-        it again. A budget that is spent stays so.
+        """Why nothing is sent; None once the breaker has rested for so many seconds: it is tried again, and the first failure stops
+        it anew. A spent budget and what only other settings can mend stay as they are.
         """
         with self._changed:
-            if self._stop is not None and not self._empty and time.monotonic() >= self._stopped_at + rest:
+            broken = isinstance(self._stop, LabelerStopped) and not self._empty
+            if broken and time.monotonic() >= self._stopped_at + rest:
                 self._stop, self._in_a_row = None, self._breaker - 1
             return self._stop
 

@@ -51,10 +51,9 @@ class SupervisedLearner(LanguageLearner):
         super().__init__(folder, settings, 1.0, seat)
         self._shown, self._tokenizer = shown, load_tokenizer(folder)
 
-    def cut(self) -> int:
-        """How many demonstrations have an answer that does not fit the context."""
-        places = [(i, 0) for i, one in enumerate(self._shown.demonstrations) if one.ended]
-        return cut_answers((self._shown.tree(self._tokenizer, one) for one in places), self._tokenizer)
+    def cut(self, asked: Sequence[Asked]) -> list[int]:
+        """Of each demonstration, whether its answer does not fit the context: 1 or 0."""
+        return [cut_answers([self._shown.tree(self._tokenizer, one)], self._tokenizer) for one in asked]
 
     def update(self, asked: Sequence[Asked]) -> list[tuple[float, float]]:
         """One optimizer update: mean loss an answer token; returns [(loss, gradient norm)]."""

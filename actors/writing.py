@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from truing.records import Rollout
 
@@ -19,14 +20,16 @@ class Fresh:
     number: int = 0
 
 
-def fresh(prompts: Sequence[str], completions: int) -> list[Fresh]:
-    """The prompts of one batch, so many completions each. One that comes again (a batch may reach over an epoch's end) is answered
-    anew."""
-    times: Counter[str] = Counter()
+def fresh(prompts: Sequence[str], completions: int, going_on: Sequence[Group] = ()) -> list[Fresh]:
+    """The new prompts of one batch, so many completions each. One that comes again (a batch may reach over an epoch's end, or go on
+    with it) is answered anew."""
+    free: Counter[str] = Counter()
+    for one in chain.from_iterable(going_on):
+        free[one.prompt_id] = max(free[one.prompt_id], one.number + 1)
     found: list[Fresh] = []
     for key in prompts:
-        found.append(Fresh(key, completions * times[key]))
-        times[key] += 1
+        found.append(Fresh(key, free[key]))
+        free[key] += completions
     return found
 
 

@@ -35,6 +35,11 @@ class Compared:
         return {"training_prompts": len(used), "training_pairs": sum(len(self.prompts[at].judged) for at in used)}
 
     @property
+    def responses(self) -> list[str]:
+        """All that are learned from or tested on."""
+        return [response for one in self.prompts for response in one.responses]
+
+    @property
     def content(self) -> list[list[object]]:
         """What is learned from and tested on, those to train on first: a label that changes, changes it."""
         return [[row[name] for name in READ] for some in self.rows for row in some]

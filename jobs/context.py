@@ -26,6 +26,7 @@ from truing.config.grid import PromptSet, StudyPrompts
 from truing.config.labeling import Cascade
 from truing.config.roles import Engine
 from truing.config.study import Study
+from truing.data.answers import READING
 from truing.data.loaders import load_prompts, split_holdout
 from truing.errors import ConfigError
 from truing.labeling.asking import Asking
@@ -107,7 +108,7 @@ class Context:
         assert study.sft is not None
         base = fingerprint(self.base_folder)
         return self.key(
-            "sft", study.sft.model_dump(mode="json"), base, self.material.key, study.seed, study.model.context
+            "sft", study.sft.model_dump(mode="json"), base, self.material.key, study.seed, study.model.context, READING
         )
 
     @cached_property

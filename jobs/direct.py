@@ -57,7 +57,13 @@ def _work(context: Context, settings: Dpo, data: Compared, folder: Path) -> dict
         report, cut = _tested(group, data, study.seed), group.first(PreferenceLearner.cut)
         export(folder, group, PreferenceLearner.export)
     done = len(read_metrics(folder / "metrics.jsonl"))
-    return {**data.seen(plan[:done]), "cut": cut, "context": study.model.context, **report}
+    return {
+        **data.seen(plan[:done]),
+        "cut": cut,
+        "looked": len(data.responses),
+        "context": study.model.context,
+        **report,
+    }
 
 
 def _reference(context: Context, settings: Dpo, folder: Path, items: Sequence[Comparisons]) -> list[list[float]]:
@@ -101,5 +107,5 @@ def _show(report: dict[str, Any]) -> None:
     print_table(
         "Direct preference: does the better response gain on the reference", ("pairs", "n", "accuracy", "95 % interval"),
         rows, f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
-        + cut_note(report["cut"], report["context"]),
+        + cut_note(report["cut"], report["looked"], report["context"]),
     )  # fmt: skip

@@ -139,11 +139,11 @@ def _marked(labels: HumanLabels) -> Iterator[_Seen | LeftOut]:
     known: dict[str, _Seen] = {}
     at_odds: dict[str, LeftOut] = {}
     for item in stream_preferences(source_of(labels)):
-        if isinstance(item, LeftOut) and item.votes:
-            at_odds.setdefault(item.id, item)
+        if isinstance(item, LeftOut) and item.votes and item.id not in at_odds:
+            at_odds[item.id] = item
             continue
         if isinstance(item, LeftOut):
-            yield item
+            yield replace(item, votes=())
             continue
         turned = item if item.first <= item.second else item.swap()
         if item.id in known:
@@ -155,7 +155,9 @@ def _marked(labels: HumanLabels) -> Iterator[_Seen | LeftOut]:
     yield from (one for name, one in known.items() if name in kept)
     # A sample of the set has its share of them.
     last = "" if labels.limit is None or len(kept) == len(known) else max(map(_rank, kept))
-    yield from (one if not last or _rank(name) <= last else replace(one, votes=()) for name, one in at_odds.items())
+    for name, one in at_odds.items():
+        counts = name not in known and (not last or _rank(name) <= last)
+        yield one if counts else replace(one, votes=())
 
 
 def _unmarked(pairs: UnmarkedPairs) -> Iterator[_Seen | LeftOut]:

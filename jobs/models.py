@@ -15,9 +15,9 @@ _EDGE = 1 << 20
 WORDING = (
     "config*.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*",
     "merges.txt", "*.model", "chat_template*", "additional_chat_templates/*", "modules.json", "*_config.json",
-    "*_Pooling/config.json",
+    "*_Pooling/config.json", "scale.json",
 )  # fmt: skip
-"""The small files that decide what a model is shown and how it answers, beside its weights."""
+"""The small files that decide what a model is shown and how it answers, beside its weights; of a reward model also its scale."""
 
 
 def model_folder(path: str, revision: str | None = None) -> str:

@@ -57,7 +57,13 @@ def _work(context: Context, settings: RewardModel, data: Compared, folder: Path)
         export(folder, group, RewardLearner.export, *_scale(group, _own_samples(context), data.prompts))
     # Training may have stopped early.
     done = len(read_metrics(folder / "metrics.jsonl"))
-    return {**data.seen(plan[:done]), "cut": cut, "context": study.model.context, **report}
+    return {
+        **data.seen(plan[:done]),
+        "cut": cut,
+        "looked": len(data.responses),
+        "context": study.model.context,
+        **report,
+    }
 
 
 def _own_samples(context: Context) -> set[tuple[str, str]]:
@@ -161,7 +167,7 @@ def _show(report: dict[str, Any]) -> None:
     for name, figure in report["accuracy"].items():
         rows.append((name, figure["n"], figure["value"], f"{figure['low']:.2f} to {figure['high']:.2f}"))
     note = f"trained on {report['training_pairs']} pairs of {report['training_prompts']} prompts"
-    note += cut_note(report["cut"], report["context"])
+    note += cut_note(report["cut"], report["looked"], report["context"])
     if "ece" in report:
         ece, loss = (
             f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

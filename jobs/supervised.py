@@ -22,6 +22,9 @@ from truing.data.stream import numbered
 from truing.data.supervised_stream import ExampleStream
 from truing.evaluation.robustness import spread
 
+LOOKED = 10_000
+"""Demonstrations whose answers are looked at, to say how many did not fit."""
+
 
 def train_sft(context: Context) -> Path:
     """Returns the trained model's folder."""
@@ -38,15 +41,17 @@ def _work(context: Context, settings: Sft, folder: Path) -> dict[str, Any]:
     with learners(context, "supervised learner", settings.learner, make) as group:
         before = _tested(group, material, settings, study.seed)
         _train(context, folder, group, material, settings)
-        after, cut = _tested(group, material, settings, study.seed), group.first(SupervisedLearner.cut)
+        after = _tested(group, material, settings, study.seed)
         export(folder, group, SupervisedLearner.export)
+        looked = [(i, 0) for i in range(len(material.training))][:LOOKED]
+        cut = sum(group.scatter(SupervisedLearner.cut, looked).get())
     if settings.generate is not None:
         models = {"before": context.base_folder, "after": str(folder / "model")}
         for test, by_model in overlap(context, settings.generate, material, models).items():
             for report, name in ((before, "before"), (after, "after")):
                 report[test]["rouge_l"] = by_model[name].rouge_l
                 report[test]["rouge_l_undefined"] = by_model[name].undefined
-    sizes = {"training": len(material.training), "cut": cut, "context": study.model.context}
+    sizes = {"training": len(material.training), "cut": cut, "looked": len(looked), "context": study.model.context}
     return {**sizes, "before": before, "after": after}
 
 
@@ -126,7 +131,7 @@ def _show(report: dict[str, Any]) -> None:
                 rows.append((test, title, one["prompts"], _shown(one[name]), _shown(two[name])))
     note = f"{report['training']} demonstrations; 95 % intervals over items; accuracy by rank classification"
     # A stage of an earlier build did not count them.
-    note += cut_note(report.get("cut", 0), report.get("context", 0))
+    note += cut_note(report.get("cut", 0), report.get("looked", 0), report.get("context", 0))
     print_table("Supervised fine-tuning", ("test", "figure", "n", "before", "after"), rows, note)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors import logs
-from actors.broken import is_broken
+from actors.broken import is_broken, too_full
 from actors.exporting import count_start, own_place, watch_memory
 from actors.pending import fetch
 from actors.spending import Usage
@@ -191,7 +191,10 @@ class Worker:
         logger.error("%d rows cannot be answered", len(rows), exc_info=error)
         if is_broken(error):
             self._end(f"worker: it is broken ({_said(error)}); look at its log, and at that GPU")
-        return self._alone(rows) if len(rows) > 1 else self._failed(error)
+        if len(rows) > 1:
+            return self._alone(rows)
+        full = too_full(error)
+        return self._failed(error) if full is None else ([NotAsked(str(full))], full)
 
     def _alone(self, rows: list[Row]) -> tuple[list[Answer], TruingError | None]:
         answers: list[Answer] = []

@@ -110,7 +110,8 @@ class Sampler:
         sizes = split_sizes(self._settings.prompts + engines * self._plan.spare, engines)
         # Fewer engines than before have less to spare: what they cannot take waits.
         going_on, self._left = self._left[: sum(sizes)], self._left[sum(sizes) :]
-        new = iter(fresh(self._prompts.take(sum(sizes) - len(going_on)), self._plan.completions))
+        taken = self._prompts.take(sum(sizes) - len(going_on))
+        new = iter(fresh(taken, self._plan.completions, going_on))
         asked: list[Fresh | Group] = []
         for engine, size in enumerate(sizes):
             old = going_on[engine :: len(sizes)]

@@ -98,6 +98,7 @@ class Rollout:
 
     `logprobs` holds the engine's log-probability of each response token, in nats, at the sampling temperature; `versions`
     the version of the weights that wrote it. One that is neither `finished` nor at its full length is still to be gone on with.
+    `number`: which of its prompt's completions in its batch it is; its seed hangs on it.
     """
 
     prompt_id: str
@@ -108,6 +109,7 @@ class Rollout:
     text: str
     finished: bool
     versions: list[int]
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ class Room:
         self._left = dict(resources)
         gpus = resources.get("GPU", 0.0)
         # A machine whose GPUs are not counted yet has as many as are asked for.
-        self._cards = None if math.isinf(gpus) else [1.0] * int(gpus)
+        self._cards = None if math.isinf(gpus) else [1.0] * int(gpus) + ([gpus % 1] if gpus % 1 else [])
 
     def take(self, wanted: Mapping[str, float]) -> bool:
         """Give an actor what it wants, if there is room for all of it."""

@@ -98,11 +98,12 @@ def best_of(
         for key, rows in by_question.items():
             groups: dict[int, list[Row]] = {}
             for row in rows:
-                if row["sample"] >= completions and row["id"] in rewards:
-                    groups.setdefault((row["sample"] - completions) // settings.n, []).append(row)
+                number = (row["sample"] - completions) // settings.n
+                if 0 <= number < completions and row["id"] in rewards:
+                    groups.setdefault(number, []).append(row)
             best = [some[best_index([rewards[row["id"]] for row in some])] for _, some in sorted(groups.items())]
             if best:
-                found.setdefault(cell, {})[key] = best[:completions]
+                found.setdefault(cell, {})[key] = best
     return found
 
 

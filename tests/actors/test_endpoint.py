@@ -156,7 +156,7 @@ def test_one_reply_without_logprobs_among_others_fails_alone(server: Server, jud
     server.play(GOOD, completion("I cannot say."), GOOD)
     found = judge_with(concurrency=1).likelihoods(questions(3))
     assert found[0] == found[2] == close(_1=0.75, _2=0.25)
-    assert found[1] == Failed("endpoint: this reply shows no log-probs (finish_reason length)", "answerer")
+    assert found[1] == Failed("endpoint: this reply shows no log-probs (finish_reason length)", "passing")
 
 
 def test_a_filtered_reply_is_unparsable_alone(server: Server, judge_with: Make) -> None:

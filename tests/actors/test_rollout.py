@@ -127,6 +127,11 @@ def test_a_prompt_that_comes_twice_in_a_batch_is_answered_anew(engine: RolloutEn
     found = [group for handed_out in twice for group in handed_out]
     assert tokens_of([found[0] + found[1]]) == tokens_of(written(engine, ["why"], completions=4, seed=3, step=0))
     assert len({tuple(rollout.tokens) for group in found for rollout in group}) == 4
+    # Put off before they had begun, they are still four.
+    unbegun = [
+        [replace(rollout, tokens=[], logprobs=[], versions=[], finished=False) for rollout in group] for group in found
+    ]
+    assert tokens_of(written(engine, unbegun, completions=2, seed=3, step=0)) == tokens_of(found)
 
 
 @pytest.mark.parametrize("other", [{"seed": 2, "step": 0}, {"seed": 1, "step": 1}, {"seed": 1, "step": "sample"}])

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.writing import Batch, Draft, Fresh, Plan, fresh
+from truing.records import Rollout
 
 
 def draft(key: str, versions: tuple[int, ...] = (), *, full: int = 4) -> Draft:
@@ -19,6 +20,11 @@ def test_the_second_time_in_a_batch_the_numbers_go_on() -> None:
     # Three completions each: b has 0 to 2, then 3 to 5, then 6 to 8.
     found = fresh(["b", "a", "b", "b"], 3)
     assert found == [Fresh("b", 0), Fresh("a", 0), Fresh("b", 3), Fresh("b", 6)]
+
+
+def test_a_prompt_that_is_gone_on_with_keeps_its_numbers() -> None:
+    one, two = (Rollout("b", "?", [1], [], [], "", False, [], number) for number in (3, 4))
+    assert fresh(["b", "a", "b"], 2, [[one, two]]) == [Fresh("b", 5), Fresh("a", 0), Fresh("b", 7)]
 
 
 def test_a_draft_is_done_when_it_ends_or_is_full() -> None:

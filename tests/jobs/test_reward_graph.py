@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.networks import HEAD_FILE
+from actors.networks import HEAD_FILE, SCALE_FILE
 from jobs.context import Context
 from jobs.reward_graph import graph_id
 from jobs.store import RunFolder
@@ -38,6 +38,14 @@ def test_another_model_in_the_same_folder_is_another_reward(context: Context, tm
     before = graph_id(context, parts)
     assert graph_id(context, parts) == before
     saved(tmp_path / ("two" if which == "helpful" else "one"), 3)
+    assert graph_id(context, parts) != before
+
+
+def test_another_scale_of_the_same_model_is_another_reward(context: Context, tmp_path: Path):
+    parts = (RewardModelPart(path=saved(tmp_path / "one", 1)),)
+    (tmp_path / "one" / SCALE_FILE).write_text('{"mean": 0.5, "deviation": 1.0}')
+    before = graph_id(context, parts)
+    (tmp_path / "one" / SCALE_FILE).write_text('{"mean": 0.7, "deviation": 1.0}')
     assert graph_id(context, parts) != before
 
 

@@ -244,17 +244,17 @@ def test_what_a_killed_command_left_is_replaced_and_an_ended_one_leaves_nothing(
 def test_roles_that_cannot_all_be_started_leave_no_replicas(
     cluster: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The learner wants a kind of node that is not there; the labeler's replicas are on their way by then."""
+    """The engine wants a kind of node that is not there; the labeler's replicas are on their way when that is known."""
     from ray import serve
 
     monkeypatch.setattr("trainers.roles.ROOM", 1.0)
     with serving() as server:
         judge = EndpointLabeler(url=f"http://127.0.0.1:{server.server_port}/v1", model="judge")
         labelers = {"ai_score": (judge, tmp_path / "run" / "spent" / "judge", "")}
-        settings, nowhere = Policy(rewards=(AiScorePart(serve=Replicas()),)), Cluster(nodes={"learner": "nowhere"})
+        settings, nowhere = Policy(rewards=(AiScorePart(serve=Replicas()),)), Cluster(nodes={"rollout": "nowhere"})
         prompts = [Prompt("a", "Why?", "any", "id")]
         try:
-            with pytest.raises(ShortOfResources, match=r"^policy: 1 actors of 1 nowhere each found no room"):
+            with pytest.raises(ShortOfResources, match=r"^rollout: 1 actors of 1 nowhere each found no room"):
                 Roles(settings, Model(path=tiny), labelers, nowhere, Folders(tiny, ""), prompts)
             assert standing() is not None
             assert serve.status().applications == {}

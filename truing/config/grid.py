@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from truing.config.base import Section
-from truing.config.grid_metrics import Divergence, Metric, SentenceBert, TextMetrics, WinRate, metric_name
+from truing.config.grid_metrics import (
+    Classifier,
+    DirectScore,
+    Divergence,
+    Metric,
+    SentenceBert,
+    TextMetrics,
+    WinRate,
+    metric_name,
+)
 from truing.config.labeling import EndpointLabeler
 from truing.config.recorded import Scalar
 from truing.config.rewards import RewardParts
@@ -219,11 +228,11 @@ class Grid(Section):
     @model_validator(mode="after")
     def _figures_apart(self) -> "Grid":
         """Two metrics that call their figures the same would be one figure, the mean of both."""
-        twice = [name for name, n in Counter(map(metric_name, self.metrics)).items() if n > 1]
-        if twice:
-            raise ValueError(
-                f"metrics: two are called {twice[0]!r}, and so would their figures be; give each its own name, or leave one out"
-            )
+        names = Counter(map(metric_name, self.metrics))
+        twice = next((one for one in self.metrics if names[metric_name(one)] > 1), None)
+        if twice is not None:
+            remedy = "give each its own name" if isinstance(twice, DirectScore | Classifier) else "leave one out"
+            raise ValueError(f"metrics: two are called {metric_name(twice)!r}, and so would their figures be; {remedy}")
         return self
 
     @model_validator(mode="after")

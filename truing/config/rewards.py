@@ -115,11 +115,15 @@ RewardPart = Annotated[
 
 
 def _told_apart(parts: tuple[RewardPart, ...]) -> tuple[RewardPart, ...]:
-    names = Counter(part_name(part) for part in parts)
-    twice = [name for name, n in names.items() if n > 1]
+    # Figures show a blank for an underscore, and call the sum of all parts the total.
+    names = Counter(part_name(part).replace("_", " ") for part in parts)
+    if "total" in names:
+        raise ValueError("names a part 'total', which is what the sum of all parts is called; give it another name")
+    twice = [part_name(part) for part in parts if names[part_name(part).replace("_", " ")] > 1]
     if twice:
+        said = ", ".join(sorted(set(twice)))
         raise ValueError(
-            f"names {', '.join(sorted(twice))} twice: give one entry with the summed weight, or each reward model a name of its own"
+            f"names {said} twice: give one entry with the summed weight, or each reward model a name of its own"
         )
     return parts
 

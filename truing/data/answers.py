@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from truing.data.batches import Tree
 from truing.data.chat import Tokenizer, prompt_tokens
 
+READING = 2
+"""Changes when answers are cut in another way: what was learned from them is then another thing."""
 PROMPT_SHARE = 4
 """A prompt keeps at least one part in so many of the context, however long the answers are."""
 
@@ -21,7 +23,7 @@ def answer_tree(tokenizer: Tokenizer, prompt: str, answers: Sequence[str], conte
     end = [tokenizer.eos_token_id] if ended else []
     fitting = tuple([*tokenizer.encode(answer, add_special_tokens=False), *end][:room] for answer in answers)
     left = context - max(map(len, fitting))
-    return Tree(asked[-left:], fitting)
+    return Tree(asked[max(0, len(asked) - left) :], fitting)
 
 
 def cut_answers(trees: Iterable[Tree], tokenizer: Tokenizer) -> int:
@@ -29,6 +31,6 @@ def cut_answers(trees: Iterable[Tree], tokenizer: Tokenizer) -> int:
     return sum(response[-1:] != [tokenizer.eos_token_id] for tree in trees for response in tree.responses)
 
 
-def cut_note(cut: int, context: int) -> str:
-    """What to print of answers that were cut; nothing where none was."""
-    return f"; {cut} answers were cut to fit model.context={context}" if cut else ""
+def cut_note(cut: int, of: int, context: int) -> str:
+    """What to print of answers that were cut, of so many that were looked at; nothing where none was."""
+    return f"; {cut} of {of} answers were cut to fit model.context={context}" if cut else ""

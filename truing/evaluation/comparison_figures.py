@@ -62,7 +62,9 @@ def _bias(place: Place, pairs: Pairs, seed: int) -> list[Figure]:
         place.figure(name, "share", found, missing=bias.n_missing, note="" if found else why if bias.n else none)
         for name, found, why in shares
     ]
-    chance, why = (bias.p_value, "two-sided binomial, a toss an item") if bias.tosses else (None, "no place won twice")
+    chance, why = (
+        (bias.p_value, "two-sided binomial, a toss an item") if bias.tosses else (None, "no item leans to a place")
+    )
     return [
         *figures,
         place.plain("p-value for a half", "", chance, bias.tosses, missing=bias.n_missing, note=why),

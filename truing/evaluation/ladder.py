@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from truing.algorithms.statistics import units_of
+from truing.evaluation.pairwise import together
 
 FloatArray = NDArray[np.float64]
 Comparison = tuple[str, str, float | None]
@@ -78,7 +79,7 @@ def ladder(
     wins = _wins(table, len(names))
     _check_connected(wins, names)
     ratings = _elo(_strengths(wins), names, anchor)
-    units = units_of(None if items is None else [items[i] for i in kept], len(table))
+    units = units_of(None if items is None else together([items[i] for i in kept]), len(table))
     rng = np.random.default_rng(seed)
     replicates: list[FloatArray] = []
     for _ in range(resamples):

@@ -151,27 +151,27 @@ def _read(games: Sequence[Games], items: Sequence[Hashable] | None) -> tuple[lis
     return [pair for pair, _ in kept], [item for _, item in kept]
 
 
-def _together(about: Sequence[Hashable]) -> Sequence[Hashable] | None:
+def together(about: Sequence[Hashable]) -> Sequence[Hashable] | None:
     """What a resample draws: items; pairs where all are about one, for then nothing can be said of others."""
     return about if len(set(about)) > 1 else None
 
 
 def _mean(values: Sequence[float], about: Sequence[Hashable], seed: int) -> Interval:
     """Mean over pairs, their number as n; its interval draws items."""
-    return replace(bootstrap_mean(values, seed=seed, groups=_together(about)), n=len(values))
+    return replace(bootstrap_mean(values, seed=seed, groups=together(about)), n=len(values))
 
 
 def _first(read: Sequence[Games], about: Sequence[Hashable], seed: int) -> Interval | None:
     """Share of the games with a winner that the first place won."""
     won = [float(pair.count("first")) for pair in read]
     decided = [float(2 - pair.count("tie")) for pair in read]
-    found = bootstrap_where_defined(ratio_of_sums, won, decided, seed=seed, groups=_together(about))
+    found = bootstrap_where_defined(ratio_of_sums, won, decided, seed=seed, groups=together(about))
     return None if found is None else replace(found, n=len(read))
 
 
 def _tosses(same: Sequence[float], about: Sequence[Hashable]) -> tuple[int, int]:
-    """(heads, tosses): items whose pairs lean to the first place, and those that lean at all."""
+    """(heads, tosses): items whose pairs lean to the first place, and those that lean at all; pairs, where all are about one."""
     lead: Counter[Hashable] = Counter()
-    for first, item in zip(same, about, strict=True):
+    for first, item in zip(same, together(about) or range(len(same)), strict=True):
         lead[item] += 1 if first else -1
     return sum(by > 0 for by in lead.values()), sum(by != 0 for by in lead.values())

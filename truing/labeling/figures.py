@@ -33,11 +33,12 @@ class Figures:
     response always as a it is 0 whatever the labeler does.
     `same_position_first` is the share of "first" among judgements in which one position won twice (None: there are
     none). `position_p_value` is the two-sided binomial test of its being a half: a toss for each of the `position_pairs`
-    pairs in which one position won twice, by more criteria than the other did. `mean_entropy` is in nats. `ece` is
-    sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599); in small groups it is biased upwards, and
-    its bootstrap interval more so. The figures of position and order are over the pairs that were asked in both orders,
-    and None where there is no such pair. `ties` counts the judgements with p = 1/2, which `alignment` takes as a
-    preferred, among the `judgements`: one for each pair and criterion. The bins of `calibration` hold judgements too.
+    prompts (pairs, where prompts are not known) in which one position won twice more often than the other did.
+    `mean_entropy` is in nats. `ece` is sum_bins n_bin / n |accuracy - confidence| (Guo et al., arXiv 1706.04599); in small
+    groups it is biased upwards, and its bootstrap interval more so. The figures of position and order are over the pairs
+    that were asked in both orders, and None where there is no such pair. `ties` counts the judgements with p = 1/2, which
+    `alignment` takes as a preferred, among the `judgements`: one for each pair and criterion. The bins of `calibration`
+    hold judgements too.
     """
 
     alignment: Interval
@@ -156,9 +157,9 @@ def _share(judged: Sequence[Judged], of: Callable[[Judged], bool], seed: int) ->
 
 
 def _leanings(same: Sequence[Judged]) -> list[Position]:
-    """The position that wins both orders of a pair by more criteria than the other; pairs where neither does have none."""
+    """Of each prompt the position that wins both orders more often, by all criteria and in all its pairs, if one does."""
     lead: dict[Hashable, int] = {}
-    for name, one in zip(_names(same), same, strict=True):
+    for name, one in zip(drawn_together(same), same, strict=True):
         lead[name] = lead.get(name, 0) + (1 if one.same_position == "first" else -1)
     return ["first" if by > 0 else "second" for by in lead.values() if by]
 

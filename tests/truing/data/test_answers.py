@@ -40,8 +40,13 @@ def test_an_answer_that_was_cut_off_when_it_was_written_has_no_end(tiny: str) ->
 
 
 def test_the_note_is_there_where_something_was_cut() -> None:
-    assert cut_note(0, 512) == ""
-    assert cut_note(3, 512) == "; 3 answers were cut to fit model.context=512"
+    assert cut_note(0, 9, 512) == ""
+    assert cut_note(3, 9, 512) == "; 3 of 9 answers were cut to fit model.context=512"
+
+
+def test_a_context_without_room_for_a_prompt_has_none(tiny: str) -> None:
+    found = answer_tree(load_tokenizer(tiny), "Why?", ["abcdef"], 3)
+    assert (len(found.prompt), len(found.responses[0])) == (0, 3)
 
 
 def test_a_short_answer_leaves_the_prompt_more_room(tiny: str) -> None:
