@@ -16,7 +16,7 @@ from jobs.training import export, learners, persistently, trained, training_run
 from trainers import reward_model
 from trainers.looks import Looks
 from trainers.run import read_metrics
-from truing.algorithms.statistics import Interval
+from truing.algorithms.statistics import Interval, clustered_mean
 from truing.config.training import RewardModel
 from truing.data.answers import cut_note
 from truing.data.judged import Comparisons, flattened
@@ -137,7 +137,7 @@ def _calibrated(people: Sequence[tuple[float, Row]], seed: int) -> dict[str, Any
     return {
         "calibration": [CalibrationBin(one.low, one.high, one.n, one.confidence, one.accuracy) for one in bins],
         "ece": reward_model.ece(gaps, labels, prompts, seed),
-        "log_loss": reward_model.by_prompt(losses, prompts, seed),
+        "log_loss": clustered_mean(losses, prompts, seed=seed),
     }
 
 

@@ -19,7 +19,7 @@ from trainers.looks import Looks
 from trainers.run import Run
 from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
 from truing.algorithms.losses import preference
-from truing.algorithms.statistics import Interval, bootstrap, bootstrap_mean
+from truing.algorithms.statistics import Interval, bootstrap, clustered_mean, together
 from truing.config.training import Preferences
 from truing.data.judged import Comparisons, Judged, flattened
 from truing.errors import TruingError
@@ -101,20 +101,11 @@ def hits(found: Sequence[float], labels: Sequence[float]) -> list[float]:
 
 
 def accuracy(found: Sequence[float], labels: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
-    """Share of comparisons on which gap and label agree, as `by_prompt` has it. Raises TruingError as `hits` does."""
-    return by_prompt(hits(found, labels), prompts, seed)
+    """Share of comparisons on which gap and label agree; the interval draws prompts, since comparisons of one are not independent.
 
-
-def by_prompt(values: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
-    """Mean over comparisons, n their number; its interval draws prompts, since comparisons of one are not independent.
-
-    Where all are of one prompt it draws comparisons, and says nothing of other prompts.
+    Raises TruingError as `hits` does.
     """
-    return replace(bootstrap_mean(values, seed=seed, groups=_drawn(prompts)), n=len(values))
-
-
-def _drawn(prompts: Sequence[str]) -> Sequence[str] | None:
-    return prompts if len(set(prompts)) > 1 else None
+    return clustered_mean(hits(found, labels), prompts, seed=seed)
 
 
 def calibration(found: Sequence[float], labels: Sequence[float]) -> tuple[Bin, ...]:
@@ -126,9 +117,9 @@ def calibration(found: Sequence[float], labels: Sequence[float]) -> tuple[Bin, .
 
 
 def ece(found: Sequence[float], labels: Sequence[float], prompts: Sequence[str], seed: int) -> Interval:
-    """Expected calibration error over the bins of `calibration`; n and interval as `by_prompt` has them."""
+    """Expected calibration error over the bins of `calibration`; n and interval as those of `accuracy`."""
     error = partial(calibration_error, edges=EDGES)
-    interval = bootstrap(error, *_confidences(found, labels), seed=seed, groups=_drawn(prompts))
+    interval = bootstrap(error, *_confidences(found, labels), seed=seed, groups=together(prompts))
     return replace(interval, n=len(found))
 
 

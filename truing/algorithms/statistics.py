@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,15 @@ def bootstrap_mean(
     return bootstrap(_mean, values, seed=seed, groups=groups, resamples=resamples, level=level)
 
 
-def bootstrap_share(hits: Sequence[bool], *, seed: int, groups: Sequence[Hashable] | None = None) -> Interval | None:
-    """Share of True as `bootstrap_mean` has it; None where there is nothing to take a share of."""
-    return bootstrap_mean([float(hit) for hit in hits], seed=seed, groups=groups) if hits else None
+def together(groups: Sequence[Hashable]) -> Sequence[Hashable] | None:
+    """The `groups` of a bootstrap whose rows are not independent within one. None, which draws rows, where all are of one group:
+    nothing can then be said of others."""
+    return groups if len(set(groups)) > 1 else None
+
+
+def clustered_mean(values: Sequence[float], groups: Sequence[Hashable], *, seed: int) -> Interval:
+    """Mean over rows, n their number; its interval draws groups, as `together` has them. Raises ValueError as `bootstrap_mean`."""
+    return replace(bootstrap_mean(values, seed=seed, groups=together(groups)), n=len(values))
 
 
 def bootstrap(

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from truing.algorithms.statistics import units_of
-from truing.evaluation.pairwise import together
+from truing.algorithms.statistics import together, units_of
 
 FloatArray = NDArray[np.float64]
 Comparison = tuple[str, str, float | None]

@@ -11,9 +11,10 @@ from truing.algorithms.scores import bracketed_numbers
 from truing.algorithms.statistics import (
     Interval,
     binomial_two_sided,
-    bootstrap_mean,
     bootstrap_where_defined,
+    clustered_mean,
     ratio_of_sums,
+    together,
 )
 
 Verdict = Literal["first", "second", "tie"]
@@ -115,9 +116,11 @@ def tally(games: Sequence[Games], *, seed: int, items: Sequence[Hashable] | None
         losses=winners.count("b"),
         ties=winners.count("tie"),
         disagreements=sum(pair in (("first", "first"), ("second", "second")) for pair in read),
-        win_rate=_mean([float(one == "a") for one in winners], about, seed),
-        loss_rate=_mean([float(one == "b") for one in winners], about, seed),
-        win_rate_adjusted=_mean([{"a": 1.0, "b": 0.0}.get(one or "", 0.5) for one in winners], about, seed),
+        win_rate=clustered_mean([float(one == "a") for one in winners], about, seed=seed),
+        loss_rate=clustered_mean([float(one == "b") for one in winners], about, seed=seed),
+        win_rate_adjusted=clustered_mean(
+            [{"a": 1.0, "b": 0.0}.get(one or "", 0.5) for one in winners], about, seed=seed
+        ),
         n=len(read),
         n_missing=len(games) - len(read),
     )
@@ -133,9 +136,9 @@ def position_bias(games: Sequence[Games], *, seed: int, items: Sequence[Hashable
     heads, tosses = _tosses(same, leaning)
     return PositionBias(
         first=_first(read, about, seed) if read else None,
-        same_position=_mean([float(won) for won in twice], about, seed) if read else None,
-        flips=_mean([float(pair not in CONSISTENT) for pair in read], about, seed) if read else None,
-        first_among_same=_mean(same, leaning, seed) if same else None,
+        same_position=clustered_mean([float(won) for won in twice], about, seed=seed) if read else None,
+        flips=clustered_mean([float(pair not in CONSISTENT) for pair in read], about, seed=seed) if read else None,
+        first_among_same=clustered_mean(same, leaning, seed=seed) if same else None,
         p_value=binomial_two_sided(heads, tosses),
         tosses=tosses,
         ties=sum(pair.count("tie") for pair in read),
@@ -149,16 +152,6 @@ def _read(games: Sequence[Games], items: Sequence[Hashable] | None) -> tuple[lis
     about = range(len(games)) if items is None else items
     kept = [(pair, item) for pair, item in zip(games, about, strict=True) if None not in pair]
     return [pair for pair, _ in kept], [item for _, item in kept]
-
-
-def together(about: Sequence[Hashable]) -> Sequence[Hashable] | None:
-    """What a resample draws: items; pairs where all are about one, for then nothing can be said of others."""
-    return about if len(set(about)) > 1 else None
-
-
-def _mean(values: Sequence[float], about: Sequence[Hashable], seed: int) -> Interval:
-    """Mean over pairs, their number as n; its interval draws items."""
-    return replace(bootstrap_mean(values, seed=seed, groups=together(about)), n=len(values))
 
 
 def _first(read: Sequence[Games], about: Sequence[Hashable], seed: int) -> Interval | None:

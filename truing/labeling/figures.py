@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from truing.algorithms.calibration import Bin, calibration_error, equal_width, reliability
-from truing.algorithms.statistics import FloatArray, Interval, binomial_two_sided, bootstrap, bootstrap_mean
+from truing.algorithms.statistics import FloatArray, Interval, binomial_two_sided, bootstrap, bootstrap_mean, together
 from truing.labeling.annotators import cohen_kappa
 from truing.labeling.consensus import Position
 from truing.labeling.judged import Judged
@@ -135,7 +135,7 @@ def drawn_together(judged: Sequence[Judged]) -> list[Hashable]:
     said of other prompts."""
     pairs = _names(judged)
     prompts = [pair if one.prompt is None else one.prompt for pair, one in zip(pairs, judged, strict=True)]
-    return prompts if len(set(prompts)) > 1 else pairs
+    return list(together(prompts) or pairs)
 
 
 def counted(found: Interval, judged: Sequence[Judged]) -> Interval:

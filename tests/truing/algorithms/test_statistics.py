@@ -12,8 +12,8 @@ from truing.algorithms.statistics import (
     binomial_two_sided,
     bootstrap,
     bootstrap_mean,
-    bootstrap_share,
     bootstrap_unpaired,
+    clustered_mean,
     ratio_of_sums,
     wilson,
 )
@@ -84,9 +84,10 @@ def test_no_values_and_missing_values_are_errors() -> None:
         bootstrap_mean([math.nan, 1.0, math.inf], seed=0)
 
 
-def test_a_share_is_the_mean_of_hits_and_of_nothing_there_is_none() -> None:
-    assert bootstrap_share([True, False, True, True], seed=3) == bootstrap_mean([1.0, 0.0, 1.0, 1.0], seed=3)
-    assert bootstrap_share([], seed=3) is None
+def test_groups_of_a_row_each_and_a_single_group_draw_rows() -> None:
+    # A group each is rows; all of one group too.
+    for groups in ([1, 2, 3, 4], [1, 1, 1, 1]):
+        assert clustered_mean([1.0, 0.0, 1.0, 1.0], groups, seed=3) == bootstrap_mean([1.0, 0.0, 1.0, 1.0], seed=3)
 
 
 def test_a_ratio_of_sums_is_no_mean_of_ratios() -> None:
