@@ -24,6 +24,14 @@ from truing.records import Failed, NotAsked, Pair, Unparsable
 Missing = Unparsable | Failed | NotAsked
 """Why there is no answer: a reply without a verdict, no reply, or a labeler that had stopped."""
 
+Asked = tuple[Pair, Asking]
+"""A pair, and how it is asked about."""
+
+Reading = tuple[OrderedLogprobs | Missing, tuple[str, ...]]
+"""What was read of one order, with the rationales that led to it."""
+
+NOT_READ = Failed("not asked")
+
 REPLY_TOKENS = 384
 """Longest reply that holds a verdict or a rating somewhere in it."""
 STEPS_TOKENS = 256
@@ -36,17 +44,21 @@ class Labeler:
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
 
-    def compare(self, pairs: Sequence[Pair], asking: Asking) -> list[Judgement | Missing]:
-        """Both orders of each pair (section 2.1.1). A pair with an order that has no verdict has none as a whole."""
+    def compare(self, asked: Sequence[Asked]) -> list[Judgement | Missing]:
+        """Both orders of each pair (section 2.1.1). A pair with an order that has no verdict has none as a whole.
+
+        Pairs that are asked in different ways are read together: the ways share what their prompts begin with, and all
+        rationales of one length are decoded at the same time.
+        """
         self.judge.begin()
-        both = [ordered for pair in pairs for ordered in (pair, pair.swap())]
-        if asking.style.rationales:
-            verdicts, rationales = self._explained(both, asking)
-        else:
-            verdicts, rationales = self._at_once(both, asking), [()] * len(both)
-        return [
-            _judgement(verdicts[i], verdicts[i + 1], rationales[i], rationales[i + 1]) for i in range(0, len(both), 2)
-        ]
+        both = [(ordered, asking) for pair, asking in asked for ordered in (pair, pair.swap())]
+        found: list[Reading] = [(NOT_READ, ())] * len(both)
+        for style, where in _alike(both):
+            some = [both[i] for i in where]
+            read = self._explained(some, style) if style.rationales else self._at_once(some)
+            for i, reading in zip(where, read, strict=True):
+                found[i] = reading
+        return [_judgement(ab, ba) for ab, ba in zip(found[::2], found[1::2], strict=True)]
 
     def score(self, texts: Sequence[tuple[str, str]], asking: Asking, steps: str = "") -> list[float | Missing]:
         """The expected score of each (prompt, response), mapped to [-1, 1] (direct RLAIF, section 2.2.2; G-Eval)."""
@@ -82,25 +94,24 @@ class Labeler:
         seeds = [question_seed(question, n) for n, question in enumerate(questions)]
         return self.judge.replies(questions, max_tokens, temperature, seeds)
 
-    def _at_once(self, pairs: Sequence[Pair], asking: Asking) -> list[OrderedLogprobs | Missing]:
+    def _at_once(self, asked: Sequence[Asked]) -> list[Reading]:
         """The label of each ordered pair, or the verdict in a decoded reply (MT-bench)."""
-        questions = [comparison(asking.template(p.domain), p, asking.style, asking.criterion) for p in pairs]
-        found: list[OrderedLogprobs | Missing] = [Failed("not asked")] * len(pairs)
-        for template, where in _by_template(pairs, asking):
+        questions = [comparison(_template(one), one[0], one[1].style, one[1].criterion) for one in asked]
+        found: list[Reading] = [(NOT_READ, ())] * len(asked)
+        for template, where in _by_template(asked):
             answers = self._read(template, [questions[i] for i in where])
             for i, answer in zip(where, answers, strict=True):
-                found[i] = _verdict(template, answer)
+                found[i] = (_verdict(template, answer), ())
         return found
 
-    def _explained(
-        self, pairs: Sequence[Pair], asking: Asking
-    ) -> tuple[list[OrderedLogprobs | Missing], list[tuple[str, ...]]]:
+    def _explained(self, asked: Sequence[Asked], drawn: Style) -> list[Reading]:
         """Chain of thought in two steps, n times (self-consistency): decode why, then read the label behind it."""
-        style, n = asking.style, asking.style.rationales
-        templates = [asking.template(pair.domain) for pair in pairs for _ in range(n)]
-        first = [explanation(asking.template(p.domain), p, style, asking.criterion) for p in pairs for _ in range(n)]
+        n = drawn.rationales
+        templates = [_template(one) for one in asked for _ in range(n)]
+        why = [explanation(_template(one), one[0], one[1].style, one[1].criterion) for one in asked]
+        first = [question for question in why for _ in range(n)]
         seeds = [question_seed(question, i % n) for i, question in enumerate(first)]
-        replies = self.judge.replies(first, style.rationale_tokens, style.temperature, seeds)
+        replies = self.judge.replies(first, drawn.rationale_tokens, drawn.temperature, seeds)
         written = {i: reply for i, reply in enumerate(replies) if isinstance(reply, str)}
         second = [after_rationale(first[i], reply, templates[i]) for i, reply in written.items()]
         labels = dict(zip(written, self.judge.likelihoods(second), strict=True))
@@ -108,10 +119,10 @@ class Labeler:
         for i, reply in enumerate(replies):
             readings.append(reply if not isinstance(reply, str) else _verdict(templates[i], labels[i]))
         groups = [range(start, start + n) for start in range(0, len(first), n)]
-        return (
-            [_consistent([readings[i] for i in group]) for group in groups],
-            [tuple(written[i] for i in group if i in written) for group in groups],
-        )
+        return [
+            (_consistent([readings[i] for i in group]), tuple(written[i] for i in group if i in written))
+            for group in groups
+        ]
 
     def _read(self, template: Template, questions: Sequence[Question]) -> list[Likelihoods | str | Missing]:
         """Likelihoods of the labels, or the reply that holds the answer, as the template says."""
@@ -120,13 +131,28 @@ class Labeler:
         return list(self.judge.replies(questions, REPLY_TOKENS, 0.0, [question_seed(q, 0) for q in questions]))
 
 
-def _by_template(pairs: Sequence[Pair], asking: Asking) -> list[tuple[Template, list[int]]]:
+def _template(one: Asked) -> Template:
+    pair, asking = one
+    return asking.template(pair.domain)
+
+
+def _by_template(asked: Sequence[Asked]) -> list[tuple[Template, list[int]]]:
     """Positions of the pairs by the template that asks about them: each template's prefix is computed once."""
     found: dict[str, tuple[Template, list[int]]] = {}
-    for i, pair in enumerate(pairs):
-        template = asking.template(pair.domain)
+    for i, one in enumerate(asked):
+        template = _template(one)
         found.setdefault(template.hash, (template, []))[1].append(i)
     return list(found.values())
+
+
+def _alike(asked: Sequence[Asked]) -> list[tuple[Style, list[int]]]:
+    """Positions of the pairs by how their rationales are decoded, with a style of each kind; those without any come first."""
+    found: dict[tuple[int, int, float], tuple[Style, list[int]]] = {}
+    for i, (_, asking) in enumerate(asked):
+        style = asking.style
+        key = (style.rationales, style.rationale_tokens, style.temperature) if style.rationales else (0, 0, 0.0)
+        found.setdefault(key, (style, []))[1].append(i)
+    return [found[key] for key in sorted(found)]
 
 
 def _verdict(template: Template, answer: Likelihoods | str | Missing) -> OrderedLogprobs | Missing:
@@ -162,12 +188,8 @@ def _consistent(readings: Sequence[OrderedLogprobs | Missing]) -> OrderedLogprob
     return self_consistent(known)
 
 
-def _judgement(
-    ab: OrderedLogprobs | Missing,
-    ba: OrderedLogprobs | Missing,
-    rationales_ab: tuple[str, ...],
-    rationales_ba: tuple[str, ...],
-) -> Judgement | Missing:
+def _judgement(first: Reading, second: Reading) -> Judgement | Missing:
+    (ab, rationales_ab), (ba, rationales_ba) = first, second
     for order in (NotAsked, Failed, Unparsable):
         missing = next((verdict for verdict in (ab, ba) if isinstance(verdict, order)), None)
         if missing is not None:

@@ -37,9 +37,9 @@ class RecordedVerdicts:
                 " name the column (labeler.verdict) and what its values mean (labeler.coding)"
             )
 
-    def compare(self, pairs: Sequence[Pair], asking: Asking) -> list[Judgement | Failed]:
+    def compare(self, asked: Sequence[tuple[Pair, Asking]]) -> list[Judgement | Failed]:
         """What was recorded of each pair (in its canonical order), whatever is asked."""
-        return [self._judgement(pair, asking) for pair in pairs]
+        return [self._judgement(pair, asking) for pair, asking in asked]
 
     def _judgement(self, pair: Pair, asking: Asking) -> Judgement | Failed:
         ab, ba = self._known.get(pair.id, (None, None))

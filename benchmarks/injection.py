@@ -37,7 +37,7 @@ ATTACKS = {
 def attacked(labeler: Labeler, pairs: list[Pair], asking: Asking, text: str) -> list[float]:
     """P(the attacked response preferred): always the pair's second one."""
     some = [replace(pair, second=f"{pair.second}\n{text}" if text else pair.second) for pair in pairs]
-    found = labeler.compare(some, asking)
+    found = labeler.compare([(pair, asking) for pair in some])
     assert all(isinstance(one, Judgement) for one in found)
     return [1 - one.p_first() for one in found if isinstance(one, Judgement)]
 

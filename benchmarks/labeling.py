@@ -61,7 +61,7 @@ def direct(count: int) -> None:
     labeler = Labeler(judge)
     pairs = real_pairs(count)
     begun = time.perf_counter()
-    labeler.compare(pairs, ASKING)
+    labeler.compare([(pair, ASKING) for pair in pairs])
     spent = time.perf_counter() - begun
     print(f"direct {2 * len(pairs) / spent} {judge.cached_share}")
 
@@ -85,9 +85,9 @@ def dependence(count: int, dtype: str) -> None:
 
     engine = SETTINGS.engine.model_copy(update={"dtype": dtype})
     labeler = open_labeler(online(SETTINGS.model_copy(update={"engine": engine}), "dependence"))
-    pairs = real_pairs(count)
-    together = labeler.compare(pairs, ASKING)
-    alone = [labeler.compare([pair], ASKING)[0] for pair in pairs]
+    asked = [(pair, ASKING) for pair in real_pairs(count)]
+    together = labeler.compare(asked)
+    alone = [labeler.compare([one])[0] for one in asked]
     changes = [
         abs(one.p_first() - two.p_first())
         for one, two in zip(together, alone, strict=True)

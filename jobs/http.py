@@ -80,8 +80,8 @@ class Answering:
 
 
 def compare_some(labeler: Labeler, items: list[tuple[Pair, Asking]]) -> list[Any]:
-    """Pairs that arrived together. An endpoint asks in one way, so the first one's is that of all."""
-    return list(labeler.compare([pair for pair, _ in items], items[0][1]))
+    """Pairs that arrived together."""
+    return list(labeler.compare(items))
 
 
 def score_some(labeler: Labeler, items: list[tuple[str, str, Asking]]) -> list[Any]:

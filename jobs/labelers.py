@@ -133,13 +133,13 @@ def request(pair: Pair, asking: Asking, name: str, labeler: str, **more: Any) ->
 
 def compare(labeler: Labeler | RecordedVerdicts, rows: list[Row], *, askings: Mapping[str, Asking]) -> list[Answer]:
     """Labels for requests, which may be asked in different ways."""
-    answers: dict[str, Answer] = {}
-    for name, asking in askings.items():
-        some = [row for row in rows if row["asking"] == name]
-        pairs = [Pair(row["pair"], row["prompt"], row["first"], row["second"], row["domain"]) for row in some]
-        for row, found in zip(some, labeler.compare(pairs, asking) if pairs else [], strict=True):
-            answers[row["id"]] = label_row(row, asking, found) if isinstance(found, Judgement) else found
-    return [answers[row["id"]] for row in rows]
+    pairs = [Pair(row["pair"], row["prompt"], row["first"], row["second"], row["domain"]) for row in rows]
+    ways = [askings[row["asking"]] for row in rows]
+    found = labeler.compare(list(zip(pairs, ways, strict=True)))
+    return [
+        label_row(row, asking, one) if isinstance(one, Judgement) else one
+        for row, asking, one in zip(rows, ways, found, strict=True)
+    ]
 
 
 def label_row(row: Row, asking: Asking, found: Judgement) -> Row:

@@ -47,6 +47,10 @@ def labeler(tiny: str) -> Labeler:
     return Labeler(EngineJudge(settings))
 
 
+def asked(pairs: Sequence[Pair], asking: Asking) -> list[tuple[Pair, Asking]]:
+    return [(pair, asking) for pair in pairs]
+
+
 def p_first(found: Sequence[object]) -> list[float]:
     assert all(isinstance(one, Judgement) for one in found)
     return [one.p_first() for one in found]
@@ -58,8 +62,8 @@ def p_first(found: Sequence[object]) -> list[float]:
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: Asking({}, style).name)
 def test_swapping_a_pair_swaps_its_label(labeler: Labeler, style: Style) -> None:
     asking = Asking(TEMPLATES, style)
-    straight = labeler.compare(PAIRS, asking)
-    swapped = labeler.compare([pair.swap() for pair in PAIRS], asking)
+    straight = labeler.compare(asked(PAIRS, asking))
+    swapped = labeler.compare(asked([pair.swap() for pair in PAIRS], asking))
     for one, other in zip(straight, swapped, strict=True):
         assert isinstance(one, Judgement)
         assert isinstance(other, Judgement)
@@ -73,16 +77,32 @@ def test_swapping_a_pair_swaps_its_label(labeler: Labeler, style: Style) -> None
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: Asking({}, style).name)
 def test_labels_do_not_depend_on_the_order_or_the_size_of_the_batch(labeler: Labeler, style: Style) -> None:
     asking = Asking(TEMPLATES, style)
-    together = p_first(labeler.compare(PAIRS, asking))
+    together = p_first(labeler.compare(asked(PAIRS, asking)))
     order = [2, 0, 3, 1]
-    permuted = p_first(labeler.compare([PAIRS[i] for i in order], asking))
+    permuted = p_first(labeler.compare(asked([PAIRS[i] for i in order], asking)))
     assert permuted == pytest.approx([together[i] for i in order], abs=CLOSE)
     for pair, expected in zip(PAIRS, together, strict=True):
-        assert p_first(labeler.compare([pair], asking)) == [pytest.approx(expected, abs=CLOSE)]
+        assert p_first(labeler.compare(asked([pair], asking))) == [pytest.approx(expected, abs=CLOSE)]
+
+
+def test_labels_do_not_depend_on_how_else_the_batch_is_asked(labeler: Labeler) -> None:
+    ways = [Asking(TEMPLATES, style) for style in STYLES]
+    # Rationales of another length, and the same pair asked twice in one way.
+    ways += [Asking(TEMPLATES, Style(rationales=1, rationale_tokens=3)), ways[0]]
+    mixed = [(pair, way) for pair in PAIRS for way in ways]
+    together = labeler.compare(mixed)
+    for way in ways:
+        apart = labeler.compare(asked(PAIRS, way))
+        same = [found for found, (_, other) in zip(together, mixed, strict=True) if other is way]
+        for one, other in zip(apart, [same[i] for i in range(0, len(same), len(same) // len(PAIRS))], strict=True):
+            assert isinstance(one, Judgement)
+            assert isinstance(other, Judgement)
+            assert (one.rationales_ab, one.rationales_ba) == (other.rationales_ab, other.rationales_ba)
+            assert one.p_first() == pytest.approx(other.p_first(), abs=CLOSE)
 
 
 def test_each_order_is_the_question_that_its_template_asks(labeler: Labeler) -> None:
-    for pair, found in zip(PAIRS, labeler.compare(PAIRS, PLAIN), strict=True):
+    for pair, found in zip(PAIRS, labeler.compare(asked(PAIRS, PLAIN)), strict=True):
         template = HARMLESS if pair.domain == "harmless" else HELPFUL
         for order, read in ((pair, found.ab), (pair.swap(), found.ba)):
             (logp,) = labeler.judge.likelihoods([comparison(template, order, Style())])
@@ -91,12 +111,12 @@ def test_each_order_is_the_question_that_its_template_asks(labeler: Labeler) -> 
 
 def test_a_rationale_is_decoded_and_the_label_read_behind_it(labeler: Labeler) -> None:
     style = Style(rationales=2, rationale_tokens=6, temperature=1.0)
-    (found,) = labeler.compare(PAIRS[:1], Asking(TEMPLATES, style))
+    (found,) = labeler.compare(asked(PAIRS[:1], Asking(TEMPLATES, style)))
     assert isinstance(found, Judgement)
     assert len(found.rationales_ab) == len(found.rationales_ba) == 2
     assert found.rationales_ab[0] != found.rationales_ab[1]
-    asked = explanation(HELPFUL, PAIRS[0], style)
-    read = labeler.judge.likelihoods([after_rationale(asked, text, HELPFUL) for text in found.rationales_ab])
+    why = explanation(HELPFUL, PAIRS[0], style)
+    read = labeler.judge.likelihoods([after_rationale(why, text, HELPFUL) for text in found.rationales_ab])
     mean = self_consistent([OrderedLogprobs(logp["1"], logp["2"]) for logp in read])
     assert found.ab.p_first == pytest.approx(mean.p_first, abs=CLOSE)
     assert found.ab.mass == pytest.approx(mean.mass, rel=1e-2)
@@ -104,12 +124,12 @@ def test_a_rationale_is_decoded_and_the_label_read_behind_it(labeler: Labeler) -
 
 def test_a_pair_that_does_not_fit_fails_alone(labeler: Labeler) -> None:
     long = replace(PAIRS[1], first=LONG * 4)
-    found = labeler.compare([PAIRS[0], long, PAIRS[2]], PLAIN)
+    found = labeler.compare(asked([PAIRS[0], long, PAIRS[2]], PLAIN))
     assert isinstance(found[1], Failed)
     assert found[1].reason.endswith("tokens; 4095 fit the context")
-    alone = p_first(labeler.compare([PAIRS[0], PAIRS[2]], PLAIN))
+    alone = p_first(labeler.compare(asked([PAIRS[0], PAIRS[2]], PLAIN)))
     assert p_first([found[0], found[2]]) == pytest.approx(alone, abs=CLOSE)
-    assert labeler.compare([], PLAIN) == []
+    assert labeler.compare(asked([], PLAIN)) == []
 
 
 # --- scoring, with a real engine ----------------------------------------------------------------------------------------
@@ -180,13 +200,15 @@ REASONED = Asking(TEMPLATES, Style(rationales=2))
     [("[[A]]", "[[B]]", 1.0), ("[[A]]", "[[C]]", 0.75), ("[[A]]", "[[A]]", 0.5), ("[[B]]", "[[A]]", 0.0)],
 )
 def test_verdicts_in_replies(ab: str, ba: str, p: float) -> None:
-    (found,) = Labeler(Given([f"Well. {ab}", f"Then {ba}."])).compare(PAIRS[:1], VERDICT)
+    (found,) = Labeler(Given([f"Well. {ab}", f"Then {ba}."])).compare(asked(PAIRS[:1], VERDICT))
     assert isinstance(found, Judgement)
     assert found.p_first() == p
 
 
 def test_a_reply_without_a_verdict_is_unparsable() -> None:
-    assert Labeler(Given(["[[A]]", "Both are nice."])).compare(PAIRS[:1], VERDICT) == [Unparsable("Both are nice.")]
+    assert Labeler(Given(["[[A]]", "Both are nice."])).compare(asked(PAIRS[:1], VERDICT)) == [
+        Unparsable("Both are nice.")
+    ]
 
 
 def test_ratings_in_replies() -> None:
@@ -207,7 +229,7 @@ def test_the_ends_of_the_scale(label: str, expected: float) -> None:
 
 def test_labels_that_are_ruled_out_are_unparsable() -> None:
     none = dict.fromkeys("12", -math.inf)
-    (found,) = Labeler(Given(numbers=[FIRST, none])).compare(PAIRS[:1], PLAIN)
+    (found,) = Labeler(Given(numbers=[FIRST, none])).compare(asked(PAIRS[:1], PLAIN))
     assert isinstance(found, Unparsable)
     nothing = {str(i): -math.inf for i in range(1, 11)}
     (score,) = Labeler(Given(numbers=[nothing])).score(TEXTS[:1], SCORED)
@@ -216,7 +238,7 @@ def test_labels_that_are_ruled_out_are_unparsable() -> None:
 
 def test_a_rationale_that_fails_is_left_out_of_the_mean() -> None:
     judge = Given(["a", Failed("lost"), "b", "c"], [FIRST, SECOND, SECOND])
-    (found,) = Labeler(judge).compare(PAIRS[:1], REASONED)
+    (found,) = Labeler(judge).compare(asked(PAIRS[:1], REASONED))
     assert isinstance(found, Judgement)
     assert (found.rationales_ab, found.rationales_ba) == (("a",), ("b", "c"))
     # σ(2.4) in both orders, the second one flipped back.
@@ -225,11 +247,11 @@ def test_a_rationale_that_fails_is_left_out_of_the_mean() -> None:
 
 def test_an_order_whose_rationales_all_fail_fails() -> None:
     judge = Given(["a", "b", Failed("lost"), Failed("also")], [FIRST, FIRST])
-    assert Labeler(judge).compare(PAIRS[:1], REASONED) == [Failed("lost")]
+    assert Labeler(judge).compare(asked(PAIRS[:1], REASONED)) == [Failed("lost")]
 
 
 def test_a_labeler_that_has_stopped_answers_neither_a_part_nor_a_failure() -> None:
     judge = Given(numbers=[FIRST, NotAsked("budget"), Failed("too long"), NotAsked("budget")])
-    assert Labeler(judge).compare(PAIRS[:2], PLAIN) == [NotAsked("budget")] * 2
+    assert Labeler(judge).compare(asked(PAIRS[:2], PLAIN)) == [NotAsked("budget")] * 2
     mixed = Given(["a", NotAsked("budget"), "b", "c"], [FIRST, SECOND, SECOND])
-    assert Labeler(mixed).compare(PAIRS[:1], REASONED) == [NotAsked("budget")]
+    assert Labeler(mixed).compare(asked(PAIRS[:1], REASONED)) == [NotAsked("budget")]

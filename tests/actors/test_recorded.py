@@ -49,7 +49,7 @@ def judge(folder: Path, said: object, **settings: Any) -> RecordedVerdicts:
     ],
 )
 def test_both_orders(tmp_path: Path, verdict: list[str], ab: OrderedLogprobs, ba: OrderedLogprobs, p: float) -> None:
-    why, how = judge(tmp_path, verdict).compare([WHY, HOW], BETTER)
+    why, how = judge(tmp_path, verdict).compare([(WHY, BETTER), (HOW, BETTER)])
     assert why == Judgement(ab, ba)
     # "How?" is asked about as B, A: the file's order is its swapped one, and its first response is the file's second.
     assert how == Judgement(ba, ab)
@@ -63,7 +63,7 @@ def test_both_orders(tmp_path: Path, verdict: list[str], ab: OrderedLogprobs, ba
 def test_one_order_is_mirrored_and_says_so(
     tmp_path: Path, verdict: object, asked: OrderedLogprobs, mirrored: OrderedLogprobs, p: float
 ) -> None:
-    why, how = judge(tmp_path, verdict).compare([WHY, HOW], BETTER)
+    why, how = judge(tmp_path, verdict).compare([(WHY, BETTER), (HOW, BETTER)])
     assert why == Judgement(asked, mirrored, both_orders=False)
     assert how == Judgement(mirrored, asked, both_orders=False)
     assert (why.p_first(), how.p_first()) == (p, 1 - p)
@@ -81,20 +81,20 @@ def test_one_order_is_mirrored_and_says_so(
     ],
 )
 def test_a_template_that_asks_for_the_worse_one(tmp_path: Path, verdict: object, found: Judgement, p: float) -> None:
-    why, how = judge(tmp_path, verdict).compare([WHY, HOW], WORSE)
+    why, how = judge(tmp_path, verdict).compare([(WHY, WORSE), (HOW, WORSE)])
     assert (why, how) == (found, found.swap())
     assert (why.p_first(asks_for_worse=True), how.p_first(asks_for_worse=True)) == (p, 1 - p)
 
 
 def test_each_domain_has_its_template(tmp_path: Path) -> None:
     asking = Asking({"*": load_template("helpful"), "safety": load_template("harmless")}, Style())
-    pairs = [WHY, Pair(WHY.id, "Why?", "A", "B", "safety")]
-    assert judge(tmp_path, ["1", "1"]).compare(pairs, asking) == [Judgement(FIRST, SECOND), Judgement(SECOND, FIRST)]
+    asked = [(WHY, asking), (Pair(WHY.id, "Why?", "A", "B", "safety"), asking)]
+    assert judge(tmp_path, ["1", "1"]).compare(asked) == [Judgement(FIRST, SECOND), Judgement(SECOND, FIRST)]
 
 
 def test_a_pair_that_is_not_there_fails_alone(tmp_path: Path) -> None:
     other = Pair("0123456789abcdef", "Who?", "A", "B", "default")
-    found = judge(tmp_path, ["1", "1"]).compare([HOW, other, WHY], BETTER)
+    found = judge(tmp_path, ["1", "1"]).compare([(HOW, BETTER), (other, BETTER), (WHY, BETTER)])
     assert found == [Judgement(SECOND, FIRST), UNKNOWN, Judgement(FIRST, SECOND)]
 
 
@@ -107,7 +107,7 @@ def test_a_pair_without_a_verdict_fails(tmp_path: Path, verdict: object) -> None
     path = tmp_path / "set.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recorded = RecordedVerdicts(RecordedLabeler(path=str(path), verdict="judge"))
-    assert recorded.compare([WHY, HOW], BETTER) == [UNKNOWN, Judgement(SECOND, FIRST)]
+    assert recorded.compare([(WHY, BETTER), (HOW, BETTER)]) == [UNKNOWN, Judgement(SECOND, FIRST)]
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ def test_a_file_without_any_verdict_is_refused(tmp_path: Path, said: str, verdic
 
 
 def test_numbers_and_columns_with_dots(tmp_path: Path) -> None:
-    assert judge(tmp_path, [1.0, 2.0]).compare([WHY], BETTER) == [Judgement(FIRST, FIRST)]
+    assert judge(tmp_path, [1.0, 2.0]).compare([(WHY, BETTER)]) == [Judgement(FIRST, FIRST)]
     path = tmp_path / "dotted.jsonl"
     path.write_text(json.dumps({"prompt": "Why?", "first": "A", "second": "B", "gpt-3.5": "2"}) + "\n")
     recorded = RecordedVerdicts(RecordedLabeler(path=str(path), verdict="gpt-3.5"))
-    assert recorded.compare([WHY], BETTER) == [Judgement(SECOND, FIRST, both_orders=False)]
+    assert recorded.compare([(WHY, BETTER)]) == [Judgement(SECOND, FIRST, both_orders=False)]
 
 
 def test_a_coding_and_a_key_of_ones_own(tmp_path: Path) -> None:
     coding = {"A": "first", "B": "second", "=": "tie"}
     recorded = judge(tmp_path, {"x/Plain": ["B", "="], "y": "A"}, verdict="judge.x/Plain", coding=coding)
-    assert recorded.compare([WHY], BETTER) == [Judgement(SECOND, EVEN)]
+    assert recorded.compare([(WHY, BETTER)]) == [Judgement(SECOND, EVEN)]
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
