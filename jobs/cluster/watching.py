@@ -42,6 +42,9 @@ def watched(study: Study) -> Iterator[None]:
             with session(study):
                 try:
                     yield
+                except KeyboardInterrupt:
+                    watch.stop()
+                    raise
                 finally:
                     watch.close()
         except KeyboardInterrupt:
@@ -64,6 +67,7 @@ class NodeWatch:
         self._run = run_name(nodes_folder(study))
         self._told: set[str] = set()
         self._deciding, self._closing, self._over = threading.Lock(), threading.Event(), threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="nodes", daemon=True)
         self.reason: TruingError | None = None
 
@@ -71,8 +75,12 @@ class NodeWatch:
         self._thread.start()
         return self
 
+    def stop(self) -> None:
+        """Look no more: who interrupted this process may have ended a Ray of its own, which then ends whoever asks it."""
+        self._stopped.set()
+
     def close(self) -> None:
-        """Look for the last time, while the process is still connected; from now on nothing is interrupted."""
+        """Look for the last time, unless stopped, while the process is still connected; from now on nothing is interrupted."""
         with self._deciding:
             self._closing.set()
         if self.reason is None:
@@ -88,7 +96,8 @@ class NodeWatch:
             if fault := self._look():
                 self._end(fault)
                 return
-        self._look()
+        if not self._stopped.is_set():
+            self._look()
 
     def _look(self) -> TruingError | None:
         """One look; why the run may not go on, if so."""

@@ -159,6 +159,27 @@ def test_a_kind_that_comes_later_and_has_no_price_is_told_once(
     )
 
 
+def test_an_interrupted_run_is_not_looked_at_again(cluster: Any, tmp_path: Path) -> None:
+    folder = nodes_folder(study(tmp_path))
+
+    def looks() -> int:
+        found = read_record(folder)
+        return found[HEAD].looks if HEAD in found else 0
+
+    def looked_at(*, stopped: bool) -> int:
+        """How many looks follow the first one of a watch that looks once an hour."""
+        before = looks()
+        with NodeWatch(study(tmp_path), every=3600) as watch:
+            until(lambda: looks() == before + 1)
+            if stopped:
+                watch.stop()
+            watch.close()
+            return looks() - before - 1
+
+    assert looked_at(stopped=False) == 1
+    assert looked_at(stopped=True) == 0
+
+
 DEAF = """
 import signal, sys, time, ray
 from jobs.cluster.watching import NodeWatch
