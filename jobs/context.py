@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -33,6 +34,13 @@ from truing.labeling.asking import Asking
 from truing.records import Prompt, content_id
 
 
+def run_folder(study: Study) -> Path:
+    """The folder of the study's run, as its workers know it."""
+    path = run_path(study)
+    # A running cluster's workers begin in folders of their own, in which a relative path means another one.
+    return path if address(study) is None else path.resolve()
+
+
 @dataclass(frozen=True)
 class Context:
     """One study being worked on."""
@@ -47,9 +55,7 @@ class Context:
         Raises:
             ConfigError: the first thing that is wrong.
         """
-        path = run_path(study)
-        # A running cluster's workers begin in folders of their own, in which a relative path means another one.
-        context = cls(study, RunFolder(path if address(study) is None else path.resolve()))
+        context = cls(study, RunFolder(run_folder(study)))
         check_marked(study)
         check_reuse(study.label.reuse)
         check_trackers(study.trackers)

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jobs.agreement import agreement
+from jobs.arms import check_arms, run_arms, shares_reward_model, show_arms
 from jobs.cluster.watching import watched
 from jobs.context import Context
 from jobs.evaluate import evaluate
 from jobs.label import label
 from jobs.progress import console
 from jobs.report import report
+from jobs.reward import train_reward_model
 from jobs.rounds import run_rounds
 from jobs.supervised import train_sft
 from jobs.train import train
@@ -33,8 +35,13 @@ def run_pipeline(study: Study) -> None:
     """Every stage of the study, in as many rounds as it wants, then the report; its path is the last line printed."""
     if study.rounds > 1:
         run_rounds(study, run_pipeline)
-        return
-    _run(study, (_wordings, _sft, _agreement, _label, _train, _evaluate))
+    elif study.arms:
+        check_arms(study)
+        _run(study, (_wordings, _sft, _agreement, _label, _shared))
+        run_arms(study, run_train)
+        _run(study, (_evaluate, show_arms))
+    else:
+        _run(study, (_wordings, _sft, _agreement, _label, _train, _evaluate))
 
 
 def run_label(study: Study) -> None:
@@ -43,14 +50,20 @@ def run_label(study: Study) -> None:
 
 
 def run_train(study: Study) -> None:
-    """The trainers alone, on the preferences that are stored.
+    """The trainers alone, of every arm, on the preferences that are stored.
 
     Raises:
         ConfigError: the study has rounds, of which each samples and labels anew.
     """
     if study.rounds > 1:
         raise ConfigError("rounds: each samples and labels before it trains; run `truing pipeline`, or set rounds=1")
-    _run(study, (_train,))
+    if study.arms:
+        check_arms(study)
+        _run(study, (_sft, _shared))
+        run_arms(study, run_train)
+        _run(study, (show_arms,))
+    else:
+        _run(study, (_train,))
 
 
 def run_evaluate(study: Study) -> None:
@@ -105,6 +118,14 @@ def _label(context: Context) -> None:
 def _train(context: Context) -> None:
     with stage(context, "train"):
         train(context)
+
+
+def _shared(context: Context) -> None:
+    """The reward model of the arms that have it in common."""
+    study = context.study
+    if any(shares_reward_model(study, arm) for arm in study.arms):
+        with stage(context, "train"):
+            train_reward_model(context)
 
 
 def _evaluate(context: Context) -> None:

@@ -1,10 +1,13 @@
 """What a study would do and need, without doing it: stages, memory of each role by stage, layout, bottleneck."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 
 import psutil
 import yaml
 
+from jobs.arms import check_arms, shares_reward_model
 from jobs.askings import AskedSet
 from jobs.cluster.demands import demands
 from jobs.context import Context
@@ -15,11 +18,15 @@ from jobs.progress import console, print_table
 from jobs.work import heaviest
 from truing.config.grid import Grid, StudyPolicies
 from truing.config.labeling import EngineLabeler
+from truing.config.load import arm_of
 from truing.config.policy import Grpo, Policy, Ppo, Reinforce
 from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart
 from truing.config.study import Study
 from truing.config.supervised import Wordings
 from truing.errors import ShortOfResources
+
+TRAINERS = ("reward model", "DPO reference", "DPO", "rejection sampling", "rejection scoring", "rejection", "policy")
+"""Stages in which arms may differ."""
 
 
 def show_config(study: Study) -> None:
@@ -37,12 +44,16 @@ def show_plan(study: Study) -> None:
         ShortOfResources: a stage needs more memory than this machine has; names the number to change.
     """
     context = Context.of(study)
+    check_arms(study)
+    ways = _ways(study)
     print_table("Plan", ("stage", "what"), _stages(context), f"results go to {context.run.path}")
     roles = [
-        (one.key, one.count, one.cpus, one.gpus, study.cluster.nodes.get(one.node, "any")) for one in demands(study)
+        (one.key, one.count, one.cpus, one.gpus, study.cluster.nodes.get(one.node, "any"))
+        for way in ways.values()
+        for one in demands(way)
     ]
-    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each", "nodes"), roles)
-    needs = stage_needs(context)
+    print_table("Roles", ("key", "actors", "CPUs each", "GPUs each", "nodes"), list(dict.fromkeys(roles)))
+    needs = _needs(context, ways)
     if needs is None:
         console.print(
             "  memory: the model is a Hub name that is not on this machine; give a folder to have it estimated"
@@ -55,8 +66,9 @@ def show_plan(study: Study) -> None:
     ]
     print_table("Memory, GB", ("stage", "role", "actors", "where", "each", "of it"), rows)
     peaks = {stage: DRIVER + sum(one.total for one in some if not one.gpu) for stage, some in needs.items()}
-    for line in heaviest(study):
-        console.print(f"  {line}")
+    for name, way in ways.items():
+        for line in heaviest(way):
+            console.print(f"  {_at(name, line)}")
     there = psutil.virtual_memory().total / 1e9
     if not peaks:
         return
@@ -72,6 +84,26 @@ def show_plan(study: Study) -> None:
             f" {largest.key} takes {largest.total:.1f} of it: lower {largest.lower}"
         )
     console.print(f"  peak: about {peaks[stage]:.1f} GB of {there:.1f}, in stage {stage}")
+
+
+def _ways(study: Study) -> dict[str, Study]:
+    """Each arm as a study; without arms the study alone, by no name."""
+    return {name: arm_of(study, name) for name in study.arms} or {"": study}
+
+
+def _at(way: str, what: str) -> str:
+    return f"{way}: {what}" if way else what
+
+
+def _needs(context: Context, ways: Mapping[str, Study]) -> dict[str, list[Need]] | None:
+    """Memory of the roles that are alive at the same time, by stage, those that arms differ in for each arm."""
+    found: dict[str, list[Need]] = {}
+    for name, way in ways.items():
+        needs = stage_needs(replace(context, study=way))
+        if needs is None:
+            return None
+        found |= {_at(name, stage) if stage in TRAINERS else stage: some for stage, some in needs.items()}
+    return found
 
 
 def _parts(need: Need) -> str:
@@ -158,15 +190,27 @@ def _stages(context: Context) -> list[tuple[str, str]]:
         asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
         rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
     rows += [row for one in context.asked_sets for row in _agreement(one)]
-    for name, section in (("reward model", study.reward_model), ("DPO", study.dpo)):
-        if section:
-            rows.append((name, f"{section.epochs} epochs, {section.batch} prompts an update"))
+    if any(shares_reward_model(study, name) for name in study.arms):
+        rows += _trainers(context, study)[:1]
+    for name, way in _ways(study).items():
+        shared = bool(name) and shares_reward_model(study, name)
+        rows += [(_at(name, stage), what) for stage, what in _trainers(context, way)[shared:]]
+    if study.evaluate and study.evaluate.grid:
+        rows.append(("evaluate", _grid_line(context, study.evaluate.grid)))
+    return rows
+
+
+def _trainers(context: Context, study: Study) -> list[tuple[str, str]]:
+    """What is trained after the labels, the reward model first."""
+    rows = [
+        (name, f"{section.epochs} epochs, {section.batch} prompts an update")
+        for name, section in (("reward model", study.reward_model), ("DPO", study.dpo))
+        if section
+    ]
     if study.rejection:
         rows.append(("rejection", f"best of {study.rejection.samples} for {len(context.training)} prompts"))
     if study.policy:
         rows.append(("policy", _policy_line(study.policy)))
-    if study.evaluate and study.evaluate.grid:
-        rows.append(("evaluate", _grid_line(context, study.evaluate.grid)))
     return rows
 
 

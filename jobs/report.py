@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jobs.arms import arms_table
 from jobs.cluster.connect import ROOT
 from jobs.cluster.node_hours import FOLDER as NODES
 from jobs.cluster.node_hours import Record, cost, read_record
@@ -146,14 +147,9 @@ def _step(row: dict[str, Any]) -> Step:
 
 
 def _tables(context: Context) -> list[Table]:
-    saved = context.run.report_of("sample")
-    if saved is None:
-        return []
-    return [
-        Table(
-            "Completions of the start policy",
-            tuple(saved["columns"]),
-            tuple(tuple(r) for r in saved["rows"]),
-            saved["note"],
-        )
-    ]
+    arms, saved = arms_table(context.run.path), context.run.report_of("sample")
+    found = [arms] if arms else []
+    if saved is not None:
+        rows = tuple(tuple(row) for row in saved["rows"])
+        found.append(Table("Completions of the start policy", tuple(saved["columns"]), rows, saved["note"]))
+    return found

@@ -8,22 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobs.grid.policies import TRAINED as TRAINED_NAMES
-from jobs.grid.store import read_grid
+from jobs.context import run_folder
+from jobs.grid.policies import TRAINED, last_trained
+from jobs.outcome import outcome, win_rates
 from jobs.progress import headline, print_table
-from jobs.run_path import run_path
-from jobs.store import RunFolder, write_json
-from trainers.run import read_metrics
+from jobs.store import write_json
 from truing.config.study import Study
 from truing.errors import ConfigError
-
-TRAINED = ("policy", "rejection", "dpo")
-"""Stages that leave a policy, the last one first."""
 
 
 def round_of(study: Study, number: int) -> Study:
     """The study of one round (from 1). Raises ConfigError where the round before left no policy."""
-    home = run_path(study)
+    home = run_folder(study)
     changes: dict[str, Any] = {
         "name": f"round-{number}",
         "storage": str(home),
@@ -44,10 +40,12 @@ def round_of(study: Study, number: int) -> Study:
 
 def trained_policy(run: Path) -> Path:
     """The policy that a run has trained. Raises ConfigError where there is none."""
-    for stage in TRAINED:
-        if (run / stage / "model" / "config.json").is_file():
-            return run / stage / "model"
-    raise ConfigError(f"{run}: has trained no policy to go on from; give the study a policy, rejection or dpo section")
+    found = last_trained(run)
+    if found is None:
+        raise ConfigError(
+            f"{run}: has trained no policy to go on from; give the study a policy, rejection or dpo section"
+        )
+    return found
 
 
 def run_rounds(study: Study, one_round: Callable[[Study], None]) -> None:
@@ -56,7 +54,7 @@ def run_rounds(study: Study, one_round: Callable[[Study], None]) -> None:
         raise ConfigError(
             "rounds: each begins from the policy of the one before; add a policy, rejection or dpo section"
         )
-    home = run_path(study)
+    home = run_folder(study)
     for number in range(1, study.rounds + 1):
         headline(f"Round {number} of {study.rounds}")
         one_round(round_of(study, number))
@@ -68,20 +66,6 @@ def run_rounds(study: Study, one_round: Callable[[Study], None]) -> None:
 
 def _figures(run: Path, number: int) -> dict[str, Any]:
     """A round's main figures; None for what it has not measured."""
-    folder = RunFolder(run)
-    tested = folder.report_of("reward_model")
-    rewarded = read_metrics(run / "policy" / "metrics.jsonl")
-    measured = read_grid(run)
-    figures = measured.figures if measured else ()
-    wins = {one.policy: one.value for one in figures if (one.metric, one.data) == ("win rate", "id")}
-    accuracy = (tested or {}).get("accuracy", {}).get("all")
-    trained = next((wins[name] for name in TRAINED_NAMES.values() if name in wins), None)
-    return {
-        "round": number,
-        "pairs": (tested or {}).get("training_pairs"),
-        "reward model accuracy": accuracy and accuracy["value"],
-        "first reward": rewarded[0]["reward"] if rewarded else None,
-        "last reward": rewarded[-1]["reward"] if rewarded else None,
-        "last KL": rewarded[-1]["kl"] if rewarded else None,
-        "win rate against the round's start": trained,
-    }
+    wins = win_rates(run)
+    won = next((wins[name] for name in TRAINED.values() if name in wins), None)
+    return {"round": number, **outcome(run, run), "win rate against the round's start": won}

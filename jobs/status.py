@@ -18,7 +18,7 @@ from rich.text import Text
 
 from jobs.progress import console, shown
 from jobs.requests import KEY, shards
-from jobs.store import RunFolder, Table, read_json
+from jobs.store import ARMS, RunFolder, Table, read_json
 from trainers.metrics import read_metrics
 from truing.errors import ConfigError
 
@@ -115,7 +115,7 @@ def _look(folder: Path) -> RenderableType:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run in a folder, or its rounds.
+    """The run in a folder and those of its arms, or its rounds.
 
     Raises:
         ConfigError: there is none.
@@ -124,7 +124,8 @@ def runs_in(folder: Path) -> list[Path]:
         (path.parent for path in folder.glob("round-*/study.yaml")),
         key=lambda path: int(path.name.removeprefix("round-")),
     )
-    found = rounds or ([folder] if (folder / "study.yaml").is_file() else [])
+    arms = sorted(path.parent for path in (folder / ARMS).glob("*/study.yaml"))
+    found = rounds or ([folder, *arms] if (folder / "study.yaml").is_file() else [])
     if not found:
         raise ConfigError(
             f"{folder}: there is no run here; give a run's folder, STORAGE/NAME, which holds its study.yaml"
@@ -136,9 +137,14 @@ def status(run: Path) -> Status:
     """What a run's folder says."""
     stored = RunFolder(run)
     finished = sorted(path.stem for path in (run / "stages").glob("*.json") if path.stem != "seconds")
-    training = [_training(path, run, finished) for path in sorted(run.rglob("metrics.jsonl"))]
-    passes = [_pass(path, run) for path in sorted(run.rglob("*.requests")) if (path / KEY).is_file()]
+    training = [_training(path, run, finished) for path in _own(run, "metrics.jsonl")]
+    passes = [_pass(path, run) for path in _own(run, "*.requests") if (path / KEY).is_file()]
     return Status(run.name, finished, stored.seconds(), [one for one in training if one], passes)
+
+
+def _own(run: Path, pattern: str) -> list[Path]:
+    """What a run's folder holds, but for its arms, which are runs of their own."""
+    return [path for path in sorted(run.rglob(pattern)) if path.relative_to(run).parts[0] != ARMS]
 
 
 def _training(path: Path, run: Path, finished: Sequence[str]) -> Training | None:

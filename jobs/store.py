@@ -16,6 +16,8 @@ from truing.records import Row, content_id
 
 MADE = {"label": ("preferences", "trust.json")}
 """What a stage makes that is not a folder of its own name. Stored labels may stay: what is asked the same is not asked again."""
+ARMS = "arms"
+"""Folder of the runs of a study's arms."""
 PENDING = ".pending.parquet"
 """How Ray Data ends the name of a checkpoint whose data may not be whole."""
 

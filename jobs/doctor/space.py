@@ -16,7 +16,7 @@ def taken(study: Study, shape: Shape) -> float:
     stages = _stages(study)
     model = 4 * shape.parameters / GB
     peak = max((copies * sum(_checkpoint(shape, one) for one in learners) for learners, copies in stages), default=0.0)
-    return study.rounds * model * len(stages) + peak
+    return max(study.rounds, len(study.arms)) * model * len(stages) + peak
 
 
 def weights(shape: Shape) -> float:

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobs.context import Context
 from jobs.grading import START
 from jobs.models import file_fingerprint, fingerprint, model_folder
+from jobs.store import ARMS
 from truing.config.grid import BestOf, EndpointPolicy, Grid, GridPolicy, ModelPolicy, OutputFile, StudyPolicies
 from truing.errors import ConfigError
 from truing.records import content_id
 
 TRAINED = {"policy": "trained", "rejection": "rejection sampling", "dpo": "DPO"}
-"""What the policies that a study trains are called, by the stage that trains them."""
+"""What the policies that a study trains are called, by the stage that trains them: the last stage first."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,22 @@ class Contestant:
 
 
 def trained(context: Context) -> dict[str, str]:
-    """Folders of the policies that the study has trained, by what they are called."""
-    found = {name: context.run.path / stage / "model" for stage, name in TRAINED.items()}
-    return {name: str(folder) for name, folder in found.items() if (folder / "config.json").is_file()}
+    """Folders of the policies that the study has trained, by what they are called: those of arms by the arm's name."""
+    run = context.run.path
+    found = {arm: last_trained(run / ARMS / arm) for arm in context.study.arms}
+    if not context.study.arms:
+        found = {name: _policy_of(run, stage) for stage, name in TRAINED.items()}
+    return {name: str(folder) for name, folder in found.items() if folder is not None}
+
+
+def last_trained(run: Path) -> Path | None:
+    """The policy that the last of a run's stages has trained; None where there is none yet."""
+    return next((folder for stage in TRAINED if (folder := _policy_of(run, stage)) is not None), None)
+
+
+def _policy_of(run: Path, stage: str) -> Path | None:
+    folder = run / stage / "model"
+    return folder if (folder / "config.json").is_file() else None
 
 
 def contestants(context: Context, grid: Grid) -> tuple[Contestant, ...]:

@@ -116,9 +116,9 @@ Run = Callable[[str], Recipe]
 
 
 def test_every_trainer_has_a_recipe_that_is_run():
-    """By another test file: demo, learn, ppo, label, agreement, grid."""
+    """By another test file: demo, learn, ppo, label, agreement, grid, arms."""
     there = {path.stem for path in SMOKE.glob("*.yaml")}
-    assert there - {"demo", "learn", "ppo", "label", "agreement", "grid"} == set(COMMANDS)
+    assert there - {"demo", "learn", "ppo", "label", "agreement", "grid", "arms"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

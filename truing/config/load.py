@@ -24,12 +24,9 @@ def load_study(path: Path, overrides: list[str]) -> Study:
     tree = _read(path)
     for override in overrides:
         _apply(tree, override)
-    try:
-        study = Study.model_validate(tree)
-    except ValidationError as error:
-        first, *others = error.errors()
-        more = f" (and {len(others)} more)" if others else ""
-        raise ConfigError(f"{path}: {redacted(_explain(cast('dict[str, Any]', first)))}{more}") from None
+    study = _validated(tree, str(path))
+    for name in study.arms:
+        arm_of(study, name)
     for where, text in _texts(study.model_dump(mode="json"), ()):
         found = secret_in(text)
         if found is not None:
@@ -38,6 +35,32 @@ def load_study(path: Path, overrides: list[str]) -> Study:
                 f" {_where_it_belongs(where, found)}"
             )
     return study
+
+
+def arm_of(study: Study, name: str) -> Study:
+    """The study with what one of its arms changes.
+
+    Raises:
+        ConfigError: an unknown key, or a wrong value; or it trains no policy.
+    """
+    tree = study.model_dump(mode="json")
+    for key, value in study.arms[name].items():
+        _put(tree, key, value, f"arms.{name}: {key}")
+    arm = _validated(tree, f"arms.{name}")
+    if not (arm.policy or arm.rejection or arm.dpo):
+        raise ConfigError(
+            f"arms.{name}: trains no policy; give the study, or the arm, a policy, rejection or dpo section"
+        )
+    return arm
+
+
+def _validated(tree: dict[str, Any], where: str) -> Study:
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        first, *others = error.errors()
+        more = f" (and {len(others)} more)" if others else ""
+        raise ConfigError(f"{where}: {redacted(_explain(cast('dict[str, Any]', first)))}{more}") from None
 
 
 def _texts(node: object, where: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -86,39 +109,44 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{redacted(repr(override))} is not an override; write key.path=value, e.g. policy.steps=20")
-    *parents, last = key.split(".")
-    node: Any = tree
-    for part in parents:
-        node = _child(node, part, key)
     try:
         value: object = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError):
         raise ConfigError(
             f"override {key}: {redacted(repr(text))} is not a YAML value; put quotes around a text"
         ) from None
+    _put(tree, key, value, f"override {key}")
+
+
+def _put(tree: dict[str, Any], key: str, value: object, said: str) -> None:
+    """A value at a dotted key, `said` in what is refused; mappings on the way that are not there are made."""
+    *parents, last = key.split(".")
+    node: Any = tree
+    for part in parents:
+        node = _child(node, part, said)
     if isinstance(node, list):
-        cast("list[Any]", node)[_position(cast("list[Any]", node), last, key)] = value
+        cast("list[Any]", node)[_position(cast("list[Any]", node), last, said)] = value
     else:
         node[last] = value
 
 
-def _child(node: Any, part: str, key: str) -> Any:
+def _child(node: Any, part: str, said: str) -> Any:
     if isinstance(node, list):
         items = cast("list[Any]", node)
-        child = items[_position(items, part, key)]
+        child = items[_position(items, part, said)]
     else:
         fields = cast("dict[str, Any]", node)
         child = fields.get(part)
         if child is None:
             child = fields[part] = {}
     if not isinstance(child, (dict, list)):
-        raise ConfigError(f"override {key}: {part} is a plain value in the file; it has no keys below it")
+        raise ConfigError(f"{said}: {part} is a plain value in the file; it has no keys below it")
     return cast("Any", child)
 
 
-def _position(items: list[Any], part: str, key: str) -> int:
+def _position(items: list[Any], part: str, said: str) -> int:
     if not part.isdecimal() or int(part) >= len(items):
-        raise ConfigError(f"override {key}: {part} is not a position of that list; give 0 to {len(items) - 1}")
+        raise ConfigError(f"{said}: {part} is not a position of that list; give 0 to {len(items) - 1}")
     return int(part)
 
 

@@ -1,8 +1,8 @@
 """A study: one file that says what is sampled, labelled, trained and measured."""
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from truing.config.base import Section
 from truing.config.evaluation import Evaluate
@@ -15,12 +15,17 @@ from truing.config.supervised import Wordings
 from truing.config.tracking import Trackers
 from truing.config.training import Dpo, RewardModel, Sft
 
+RunName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+CHANGED = ("reward_model", "dpo", "rejection", "policy", "labeler", "seed")
+"""Sections in which arms may differ: what is trained, after all that they share."""
+
 
 class Study(Section):
     """The whole configuration. A stage whose section is absent is not part of the study, but for `sample`: it is left out with
     `sample: null`."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: RunName
     """Folder of the run below `storage`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random choice derives from it."""
@@ -51,8 +56,32 @@ class Study(Section):
     evaluate: Evaluate | None = None
     rounds: Positive = 1
     """Times the stages from `sample` on are gone through, each time from the policy that the time before has trained."""
+    arms: dict[RunName, dict[str, Any]] = Field(default_factory=dict)
+    """Ways of training that are compared: a name -> what differs, dotted keys and values as on the command line, such as
+    `{policy.kl.coefficient: 0.1}`. `reward_model`, `dpo`, `rejection`, `policy`, `labeler` and `seed` may differ; all else is
+    done once."""
     serve: Serve = Serve()
     """The HTTP endpoint of `truing serve`."""
+
+    @field_validator("arms")
+    @classmethod
+    def _differ_in_training(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, changes in arms.items():
+            for key in changes:
+                if key.partition(".")[0] not in CHANGED:
+                    raise ValueError(
+                        f"{name} changes {key}, which all arms share; one may change {', '.join(CHANGED)}: give {key} to the study,"
+                        " or make it two studies"
+                    )
+        return arms
+
+    @model_validator(mode="after")
+    def _one_round_an_arm(self) -> Self:
+        if self.arms and self.rounds > 1:
+            raise ValueError(
+                "arms are trained from one start policy, rounds each from the one before; leave one of them out"
+            )
+        return self
 
     @property
     def is_remote(self) -> bool:

@@ -138,7 +138,9 @@ def _list(schema: dict[str, Any], link: Link) -> str:
 def _mapping(schema: dict[str, Any], link: Link) -> str:
     names = _takes(schema["propertyNames"], link) if "propertyNames" in schema else "names"
     length = _length(schema.get("minProperties"), schema.get("maxProperties"))
-    return f"mapping{length} from {names} to {_several(_takes(schema['additionalProperties'], link))}"
+    values = schema.get("additionalProperties", True)
+    # True is anything.
+    return f"mapping{length} from {names} to {'values' if values is True else _several(_takes(values, link))}"
 
 
 def _length(least: int | None, most: int | None) -> str:
