@@ -6,30 +6,85 @@ it as it is. Then each arm is a run of its own below the study's folder, and the
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.context import Context, run_folder
+from jobs.grading import START
+from jobs.grid.grid import reward_parts
 from jobs.outcome import outcome, win_rates
 from jobs.progress import headline, print_table
-from jobs.store import ARMS, cannot_write, read_json, write_json
-from truing.config.load import arm_of
+from jobs.store import ARMS, cannot_write, write_json
+from truing.config.grid import BestOf, Grid, StudyPolicies
+from truing.config.load import arm_of, shares_reward_model, ways
 from truing.config.policy import Policy, RejectionSampling
-from truing.config.rewards import RewardModelPart
+from truing.config.rewards import AiScorePart, RewardModelPart, RewardPart
 from truing.config.study import Study
+from truing.errors import ConfigError
 from truing.report.contents import Table
-
-TABLE = "arms.json"
 
 Stage = TypeVar("Stage", Policy, RejectionSampling)
 
 
+# --- before anything is started -----------------------------------------------------------------------------------------
+
+
 def check_arms(study: Study) -> None:
-    """Check of every arm what can be checked before anything is started. Raises ConfigError."""
+    """Check of every arm, and of the grid that compares them, what can be checked before anything is started.
+
+    Raises:
+        ConfigError: the first thing that is wrong.
+    """
+    done = ways(study)
     for name in study.arms:
         # The start policy may not be fine-tuned yet.
-        Context.of(arm_run(study, name).model_copy(update={"model": study.model}))
+        context = Context.of(arm_run(study, name).model_copy(update={"model": study.model}))
+        parts = list(_rewards(context.study))
+        if context.study.reward_model is None and any(_wants_own(part) for part in parts):
+            raise ConfigError(
+                f"arms.{name}: its rewards have a reward model and it trains none; give the arm other rewards, or the path of one"
+            )
+        asks = any(isinstance(part, AiScorePart) and part.labeler is None for part in parts)
+        if done[name].labeler != study.labeler and not asks:
+            raise ConfigError(
+                f"arms.{name}: changes the labeler, and nothing in it asks one: the labels are the study's; make it two studies"
+            )
+    if study.arms and study.evaluate and study.evaluate.grid:
+        _check_grid(Context(study, Context.of(study).run), study.evaluate.grid, done[""])
+
+
+def _check_grid(context: Context, grid: Grid, shared: Study) -> None:
+    if shared.reward_model is None and any(_wants_own(part) for part in reward_parts(context, grid)):
+        raise ConfigError(
+            "evaluate.grid: its rewards have the study's reward model, and each arm has one of its own or none;"
+            " give evaluate.grid.rewards, such as [{kind: finished}]"
+        )
+    named = [one.name for one in grid.policies if not isinstance(one, StudyPolicies)]
+    own = [START, *context.study.arms] if any(isinstance(one, StudyPolicies) for one in grid.policies) else []
+    if twice := sorted({name for name in named if name in own} | ({START} & set(context.study.arms))):
+        raise ConfigError(
+            f"arms: {twice[0]!r} is the name of another policy in evaluate.grid; call one of them otherwise"
+        )
+    wanted = {one.of for one in grid.policies if isinstance(one, BestOf)} | (
+        {grid.baseline} if grid.baseline else set()
+    )
+    if missing := sorted(wanted - {*named, *own}):
+        raise ConfigError(
+            f"evaluate.grid: {missing[0]!r} is none of {', '.join([*own, *named])}; mend `baseline` or `of`"
+        )
+
+
+def _rewards(study: Study) -> Iterator[RewardPart]:
+    for stage in (study.policy, study.rejection):
+        yield from stage.rewards if stage else ()
+
+
+def _wants_own(part: RewardPart) -> bool:
+    return isinstance(part, RewardModelPart) and not part.path
+
+
+# --- each arm -----------------------------------------------------------------------------------------------------------
 
 
 def run_arms(study: Study, train: Callable[[Study], None]) -> None:
@@ -45,35 +100,28 @@ def run_arms(study: Study, train: Callable[[Study], None]) -> None:
         train(one)
 
 
-def shares_reward_model(study: Study, name: str) -> bool:
-    """Whether an arm is rewarded by the reward model that the study itself trains: it changes neither that nor the seed."""
-    arm = arm_of(study, name)
-    return study.reward_model is not None and (arm.reward_model, arm.seed) == (study.reward_model, study.seed)
-
-
 def arm_run(study: Study, name: str) -> Study:
     """The run of one arm: its trainers, from where the study's own stages have ended."""
-    arm, home = arm_of(study, name), run_folder(study)
-    changes: dict[str, Any] = {
-        "name": name, "storage": str(home / ARMS), "arms": {},
-        "wordings": None, "sft": None, "agreement": None, "evaluate": None,
-    }  # fmt: skip
+    arm, home = ways(study)[name], run_folder(study)
+    changes: dict[str, Any] = {"name": name, "storage": str(home / ARMS)}
     if study.sft is not None:
         changes["model"] = arm.model.model_copy(update={"path": str(home / "sft" / "model"), "revision": None})
-    if shares_reward_model(study, name):
-        changes["reward_model"] = None
+    if _rewarded_by_the_study(study, name):
         model = str(home / "reward_model" / "model")
         changes["policy"] = arm.policy and _rewarded_by(model, arm.policy)
         changes["rejection"] = arm.rejection and _rewarded_by(model, arm.rejection)
     return arm.model_copy(update=changes)
 
 
+def _rewarded_by_the_study(study: Study, name: str) -> bool:
+    """Whether the rewards of an arm have the study's own reward model among them."""
+    arm = arm_of(study, name)
+    return shares_reward_model(study, arm) and any(_wants_own(part) for part in _rewards(arm))
+
+
 def _rewarded_by(model: str, stage: Stage) -> Stage:
     """The same stage, with a folder in the place of the run's own reward model."""
-    parts = tuple(
-        part.model_copy(update={"path": model}) if isinstance(part, RewardModelPart) and not part.path else part
-        for part in stage.rewards
-    )
+    parts = tuple(part.model_copy(update={"path": model}) if _wants_own(part) else part for part in stage.rewards)
     return stage.model_copy(update={"rewards": parts})
 
 
@@ -90,31 +138,28 @@ def _hand_over(source: Path, target: Path) -> None:
         raise cannot_write(target, error) from None
 
 
+# --- all of them --------------------------------------------------------------------------------------------------------
+
+
 def show_arms(context: Context) -> None:
     """What the arms have come to: a row for each, also in `arms.json`."""
+    found = arms_table(context)
+    if found is not None:
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+        write_json(context.run.path / "arms.json", rows)
+        print_table(found.title, found.columns, found.rows, found.note)
+
+
+def arms_table(context: Context) -> Table | None:
+    """A row for each arm, with its win rate in the study's grid; None without arms."""
     study, home = context.study, context.run.path
-    wins = win_rates(home)
+    wins, done = win_rates(home), ways(study)
     rows: list[dict[str, Any]] = []
     for name in study.arms:
-        arm, run = arm_run(study, name), home / ARMS / name
-        tested = run if arm.reward_model else home if _uses(arm, home) else None
-        rows.append({"arm": name, **outcome(run, tested), "win rate in distribution": wins.get(name)})
-    write_json(home / TABLE, rows)
-    found = arms_table(home)
-    assert found is not None
-    print_table(found.title, found.columns, found.rows, found.note)
-
-
-def arms_table(home: Path) -> Table | None:
-    """The rows of `arms.json`; None where no arm was trained."""
-    rows = read_json(home / TABLE)
+        run = home / ARMS / name
+        tested = run if done[name].reward_model else home if _rewarded_by_the_study(study, name) else None
+        found = outcome(run if done[name].policy else None, tested)
+        rows.append({"arm": name, **found, "win rate in distribution": wins.get(name)})
     if not rows:
         return None
     return Table("Arms", tuple(rows[0]), tuple(tuple(row.values()) for row in rows), f"each in {home / ARMS}/ARM")
-
-
-def _uses(arm: Study, home: Path) -> bool:
-    """Whether an arm's rewards have the study's own reward model among them."""
-    stages = [stage for stage in (arm.policy, arm.rejection) if stage]
-    own = str(home / "reward_model" / "model")
-    return any(isinstance(part, RewardModelPart) and part.path == own for stage in stages for part in stage.rewards)

@@ -14,7 +14,7 @@ from jobs.preferences import write_preferences
 from jobs.progress import console, headline, print_table
 from jobs.requests import requests
 from jobs.sample import sample
-from jobs.store import Table, write_json
+from jobs.store import ARMS, Table, write_json
 from truing.config.labeling import Cascade, EngineLabeler
 from truing.config.stages import HumanLabels, UnmarkedPairs
 from truing.data.comparison import LeftOut, PreferenceSource
@@ -48,7 +48,8 @@ def label(context: Context) -> None:
     key = _key(context, [row["id"] for row in sampled])
     saved = run.finished("label", key)
     # Once something is trained on the preferences, they stay as they are.
-    trained = any((run.path / stage).exists() for stage in ("reward_model", "dpo"))
+    homes = (run.path, *(run.path / ARMS / arm for arm in study.arms))
+    trained = any((home / stage).exists() for home in homes for stage in ("reward_model", "dpo"))
     if saved is not None and (trained or not saved["passing"]):
         _show_trust(context, saved)
         _gate(context, saved)

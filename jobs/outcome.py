@@ -8,18 +8,18 @@ from jobs.store import RunFolder
 from trainers.run import read_metrics
 
 
-def outcome(run: Path, tested: Path | None) -> dict[str, Any]:
-    """Main figures of what a run has trained, with those of the reward model that the run in `tested` has trained; None for what
-    was not measured."""
+def outcome(rewarded: Path | None, tested: Path | None) -> dict[str, Any]:
+    """Main figures of the policy that the run in `rewarded` has trained by RL, and of the reward model that the run in `tested` has
+    trained; None for what was not measured."""
     model = (RunFolder(tested).report_of("reward_model") if tested else None) or {}
     accuracy = model.get("accuracy", {}).get("all")
-    rewarded = read_metrics(run / "policy" / "metrics.jsonl")
+    rows = read_metrics(rewarded / "policy" / "metrics.jsonl") if rewarded else []
     return {
         "pairs": model.get("training_pairs"),
         "reward model accuracy": accuracy and accuracy["value"],
-        "first reward": rewarded[0]["reward"] if rewarded else None,
-        "last reward": rewarded[-1]["reward"] if rewarded else None,
-        "last KL": rewarded[-1]["kl"] if rewarded else None,
+        "first reward": rows[0]["reward"] if rows else None,
+        "last reward": rows[-1]["reward"] if rows else None,
+        "last KL": rows[-1]["kl"] if rows else None,
     }
 
 

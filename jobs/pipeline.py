@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jobs.agreement import agreement
-from jobs.arms import check_arms, run_arms, shares_reward_model, show_arms
+from jobs.arms import check_arms, run_arms, show_arms
 from jobs.cluster.watching import watched
 from jobs.context import Context
 from jobs.evaluate import evaluate
@@ -17,6 +17,7 @@ from jobs.rounds import run_rounds
 from jobs.supervised import train_sft
 from jobs.train import train
 from jobs.wordings import write_wordings
+from truing.config.load import ways
 from truing.config.study import Study
 from truing.errors import ConfigError
 
@@ -68,7 +69,7 @@ def run_train(study: Study) -> None:
 
 def run_evaluate(study: Study) -> None:
     """The evaluation alone, of the policies that are there."""
-    _run(study, (_evaluate,))
+    _run(study, (_evaluate, show_arms))
 
 
 def run_report(study: Study) -> None:
@@ -122,8 +123,7 @@ def _train(context: Context) -> None:
 
 def _shared(context: Context) -> None:
     """The reward model of the arms that have it in common."""
-    study = context.study
-    if any(shares_reward_model(study, arm) for arm in study.arms):
+    if ways(context.study)[""].reward_model is not None:
         with stage(context, "train"):
             train_reward_model(context)
 

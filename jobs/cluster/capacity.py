@@ -8,6 +8,7 @@ from pathlib import Path
 from jobs.cluster.demands import Role, demands
 from jobs.cluster.kinds import MEMORY, WORDS, Nodes, is_of, may_come, own_resources
 from jobs.cluster.room import GRAIN, Room, has
+from truing.config.load import ways
 from truing.config.roles import NodeRole
 from truing.config.study import Study
 from truing.errors import ShortOfResources
@@ -42,6 +43,11 @@ def check_capacity(study: Study, nodes: Sequence[Nodes]) -> None:
     Raises:
         ShortOfResources: with the shortfall and the nearest layout that fits.
     """
+    for way in ways(study).values():
+        _check_way(way, nodes)
+
+
+def _check_way(study: Study, nodes: Sequence[Nodes]) -> None:
     roles, names = demands(study), study.cluster.nodes
     for role in roles:
         _check_alone(role, names, nodes)

@@ -9,13 +9,16 @@ from urllib.parse import urlsplit
 from jobs.doctor.found import Found, judged
 from truing.config.base import Section
 from truing.config.labeling import EndpointLabeler
+from truing.config.load import ways
 from truing.config.study import Study
 from truing.config.tracking import Wandb
 
 
 def endpoint_keys(study: Study) -> dict[str, str]:
     """Variables that the workers of an endpoint want, with its URL. A server of this machine asks for none."""
-    asked = (one for one in _endpoints(study) if not _is_loopback(urlsplit(one.url).hostname or ""))
+    asked = (
+        one for one in _endpoints(tuple(ways(study).values())) if not _is_loopback(urlsplit(one.url).hostname or "")
+    )
     return {one.key_variable: one.url for one in asked}
 
 

@@ -6,6 +6,7 @@ stays beside them. They go when their stage is finished; the models that stages 
 """
 
 from jobs.memory import GB, Shape, learner_need
+from truing.config.load import ways
 from truing.config.policy import Ppo, Reinforce
 from truing.config.roles import Learner
 from truing.config.study import Study
@@ -13,10 +14,10 @@ from truing.config.study import Study
 
 def taken(study: Study, shape: Shape) -> float:
     """GB that the run folder grows to, beside texts and figures."""
-    stages = _stages(study)
+    stages = [stage for way in ways(study).values() for stage in _stages(way)]
     model = 4 * shape.parameters / GB
     peak = max((copies * sum(_checkpoint(shape, one) for one in learners) for learners, copies in stages), default=0.0)
-    return max(study.rounds, len(study.arms)) * model * len(stages) + peak
+    return study.rounds * model * len(stages) + peak
 
 
 def weights(shape: Shape) -> float:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from truing.config.grid_metrics import DirectScore, Feedback, WinRate
 from truing.config.labeling import EngineLabeler
+from truing.config.load import ways
 from truing.config.rewards import AiScorePart
 from truing.config.roles import Engine, Model, NodeRole
 from truing.config.study import Study
@@ -24,10 +25,12 @@ class Tried:
 
 def tried(study: Study) -> list[Tried]:
     """The engine that samples the policy, and one of each other model that labels."""
-    found = [Tried(*one, "rollout") for one in _samplers(study)][:1]
-    for key, part in _parts("", study):
-        if isinstance(part, EngineLabeler) and (key.partition(".")[0] != "labeler" or asks_labeler(study)):
-            found.append(Tried(f"{key}.engine", part.model, part.engine, "labeler"))
+    done = ways(study).values()
+    found = [Tried(*one, "rollout") for way in done for one in _samplers(way)][:1]
+    for way in done:
+        for key, part in _parts("", way):
+            if isinstance(part, EngineLabeler) and (key.partition(".")[0] != "labeler" or asks_labeler(way)):
+                found.append(Tried(f"{key}.engine", part.model, part.engine, "labeler"))
     first = {(one.model.path, one.model.revision): one for one in reversed(found)}
     return [one for one in found if first[one.model.path, one.model.revision] is one]
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from jobs.context import Context
 from jobs.grading import START
 from jobs.models import file_fingerprint, fingerprint, model_folder
 from jobs.store import ARMS
 from truing.config.grid import BestOf, EndpointPolicy, Grid, GridPolicy, ModelPolicy, OutputFile, StudyPolicies
+from truing.config.load import arm_of
+from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.records import content_id
 
@@ -33,20 +34,20 @@ class Contestant:
 def trained(context: Context) -> dict[str, str]:
     """Folders of the policies that the study has trained, by what they are called: those of arms by the arm's name."""
     run = context.run.path
-    found = {arm: last_trained(run / ARMS / arm) for arm in context.study.arms}
-    if not context.study.arms:
-        found = {name: _policy_of(run, stage) for stage, name in TRAINED.items()}
-    return {name: str(folder) for name, folder in found.items() if folder is not None}
+    found = {name: run / stage / "model" for stage, name in TRAINED.items()}
+    if context.study.arms:
+        arms = {name: arm_of(context.study, name) for name in context.study.arms}
+        found = {name: run / ARMS / name / last_stage(arm) / "model" for name, arm in arms.items()}
+    return {name: str(folder) for name, folder in found.items() if (folder / "config.json").is_file()}
 
 
-def last_trained(run: Path) -> Path | None:
-    """The policy that the last of a run's stages has trained; None where there is none yet."""
-    return next((folder for stage in TRAINED if (folder := _policy_of(run, stage)) is not None), None)
-
-
-def _policy_of(run: Path, stage: str) -> Path | None:
-    folder = run / stage / "model"
-    return folder if (folder / "config.json").is_file() else None
+def last_stage(study: Study) -> str:
+    """The stage that trains a study's policy last. Raises ValueError where there is none."""
+    sections = {"policy": study.policy, "rejection": study.rejection, "dpo": study.dpo}
+    stages = [stage for stage in TRAINED if sections[stage] is not None]
+    if not stages:
+        raise ValueError("a study without a policy, rejection or dpo section trains no policy")
+    return stages[0]
 
 
 def contestants(context: Context, grid: Grid) -> tuple[Contestant, ...]:

@@ -91,14 +91,17 @@ def test_labels_do_not_depend_on_how_else_the_batch_is_asked(labeler: Labeler) -
     ways += [Asking(TEMPLATES, Style(rationales=1, rationale_tokens=3)), ways[0]]
     mixed = [(pair, way) for pair in PAIRS for way in ways]
     together = labeler.compare(mixed)
-    for way in ways:
-        apart = labeler.compare(asked(PAIRS, way))
-        same = [found for found, (_, other) in zip(together, mixed, strict=True) if other is way]
-        for one, other in zip(apart, [same[i] for i in range(0, len(same), len(same) // len(PAIRS))], strict=True):
-            assert isinstance(one, Judgement)
-            assert isinstance(other, Judgement)
-            assert (one.rationales_ab, one.rationales_ba) == (other.rationales_ab, other.rationales_ba)
-            assert one.p_first() == pytest.approx(other.p_first(), abs=CLOSE)
+    apart = {
+        (pair.id, id(way)): one
+        for way in ways
+        for pair, one in zip(PAIRS, labeler.compare(asked(PAIRS, way)), strict=True)
+    }
+    for (pair, way), other in zip(mixed, together, strict=True):
+        one = apart[pair.id, id(way)]
+        assert isinstance(one, Judgement)
+        assert isinstance(other, Judgement)
+        assert (one.rationales_ab, one.rationales_ba) == (other.rationales_ab, other.rationales_ba)
+        assert one.p_first() == pytest.approx(other.p_first(), abs=CLOSE)
 
 
 def test_each_order_is_the_question_that_its_template_asks(labeler: Labeler) -> None:

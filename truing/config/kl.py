@@ -40,7 +40,10 @@ class Kl(Section):
                 " kl.coefficient β/(1-β) is the same mixture"
             )
         if "estimator" not in self.model_fields_set:
-            return self.model_copy(update={"estimator": "k3"})
+            found = self.model_copy(update={"estimator": "k3"})
+            # Still not given: an arm with another algorithm has its own.
+            found.model_fields_set.discard("estimator")
+            return found
         if self.estimator == "k1":
             raise ValueError(
                 "estimator k1 has no gradient on average in a loss, where grpo has its penalty: give kl.estimator k3 or k2,"

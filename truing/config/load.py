@@ -43,7 +43,8 @@ def arm_of(study: Study, name: str) -> Study:
     Raises:
         ConfigError: an unknown key, or a wrong value; or it trains no policy.
     """
-    tree = study.model_dump(mode="json")
+    # What is not given stays so: a default may depend on what the arm changes.
+    tree = study.model_dump(mode="json", exclude_unset=True)
     for key, value in study.arms[name].items():
         _put(tree, key, value, f"arms.{name}: {key}")
     arm = _validated(tree, f"arms.{name}")
@@ -52,6 +53,36 @@ def arm_of(study: Study, name: str) -> Study:
             f"arms.{name}: trains no policy; give the study, or the arm, a policy, rejection or dpo section"
         )
     return arm
+
+
+def shares_reward_model(study: Study, arm: Study) -> bool:
+    """Whether an arm has the reward model that the study itself trains: it changes neither that nor the seed."""
+    return study.reward_model is not None and (arm.reward_model, arm.seed) == (study.reward_model, study.seed)
+
+
+def ways(study: Study) -> dict[str, Study]:
+    """What is done of a study: with arms, what they share, by no name, and by its name what each arm trains; else the study.
+
+    Raises:
+        ConfigError: as `arm_of`.
+    """
+    if not study.arms:
+        return {"": study}
+    arms = {name: arm_of(study, name) for name in study.arms}
+    sharing = {name for name, arm in arms.items() if shares_reward_model(study, arm)}
+    common: dict[str, Any] = {"policy": None, "rejection": None, "dpo": None, "arms": {}}
+    found = {"": study.model_copy(update=common if sharing else common | {"reward_model": None})}
+    own: dict[str, Any] = {
+        "wordings": None,
+        "sft": None,
+        "agreement": None,
+        "sample": None,
+        "evaluate": None,
+        "arms": {},
+    }
+    for name, arm in arms.items():
+        found[name] = arm.model_copy(update=own | {"reward_model": None} if name in sharing else own)
+    return found
 
 
 def _validated(tree: dict[str, Any], where: str) -> Study:
@@ -115,7 +146,22 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"override {key}: {redacted(repr(text))} is not a YAML value; put quotes around a text"
         ) from None
-    _put(tree, key, value, f"override {key}")
+    if key.startswith("arms."):
+        _change_arm(tree, key.removeprefix("arms."), value)
+    else:
+        _put(tree, key, value, f"override {key}")
+
+
+def _change_arm(tree: dict[str, Any], key: str, value: object) -> None:
+    """One more change of an arm, or all of them anew. An arm's name may hold dots, and its changes are dotted keys."""
+    arms = cast("dict[str, dict[str, Any]]", tree.setdefault("arms", {}))
+    there = [name for name in arms if f"{key}.".startswith(f"{name}.")]
+    name = max(there, key=len, default=key.partition(".")[0])
+    change = key.removeprefix(name).removeprefix(".")
+    if change:
+        arms.setdefault(name, {})[change] = value
+    else:
+        arms[name] = cast("dict[str, Any]", value)
 
 
 def _put(tree: dict[str, Any], key: str, value: object, said: str) -> None:
