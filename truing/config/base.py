@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A part of a configuration. Unknown keys are errors, values never change after loading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    # A default is read as if it were given, so that a study that is stored with its defaults is the same to every stage's key.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
+    )
 
 
 def kind_of(section: type[Section]) -> str | None:
