@@ -122,6 +122,7 @@ def test_a_change_on_the_command_line_stays_one_change() -> None:
     found = load_study(ARMS, ["arms={held: {}, '0.5': {seed: 1}}", *given])
     assert found.arms["held"] == {"policy.kl.coefficient": 3}
     assert found.arms["0.5"] == {"policy.steps": 2, "seed": 9}
+    assert load_study(ARMS, ["arms=null", "arms.x.seed=3"]).arms == {"x": {"seed": 3}}
     held = arm_of(found, "held").policy
     assert held is not None
     assert found.policy is not None

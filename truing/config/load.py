@@ -154,14 +154,13 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 def _change_arm(tree: dict[str, Any], key: str, value: object) -> None:
     """One more change of an arm, or all of them anew. An arm's name may hold dots, and its changes are dotted keys."""
-    arms = cast("dict[str, dict[str, Any]]", tree.setdefault("arms", {}))
+    arms = cast("dict[str, Any]", tree["arms"] if isinstance(tree.get("arms"), dict) else {})
     there = [name for name in arms if f"{key}.".startswith(f"{name}.")]
     name = max(there, key=len, default=key.partition(".")[0])
     change = key.removeprefix(name).removeprefix(".")
-    if change:
-        arms.setdefault(name, {})[change] = value
-    else:
-        arms[name] = cast("dict[str, Any]", value)
+    before = arms.get(name)
+    changes = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
+    tree["arms"] = arms | {name: changes | {change: value} if change else value}
 
 
 def _put(tree: dict[str, Any], key: str, value: object, said: str) -> None:
