@@ -21,7 +21,28 @@ CHANGED = ("reward_model", "dpo", "rejection", "policy", "labeler", "seed")
 """Sections in which arms may differ: what is trained, after all that they share."""
 
 
-class Study(Section):
+class Armed(Section):
+    """What may be trained in several ways."""
+
+    arms: dict[RunName, dict[str, Any]] = Field(default_factory=dict)
+    """Ways of training that are compared: a name -> what differs, dotted keys and values as on the command line, such as
+    `{policy.kl.coefficient: 0.1}`. `reward_model`, `dpo`, `rejection`, `policy`, `labeler` and `seed` may differ; all else is
+    done once."""
+
+    @field_validator("arms")
+    @classmethod
+    def _differ_in_training(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, changes in arms.items():
+            for key in changes:
+                if key.partition(".")[0] not in CHANGED:
+                    raise ValueError(
+                        f"{name} changes {key}, which all arms share; one may change {', '.join(CHANGED)}: give {key} to the study,"
+                        " or make it two studies"
+                    )
+        return arms
+
+
+class Study(Armed):
     """The whole configuration. A stage whose section is absent is not part of the study, but for `sample`: it is left out with
     `sample: null`."""
 
@@ -56,24 +77,8 @@ class Study(Section):
     evaluate: Evaluate | None = None
     rounds: Positive = 1
     """Times the stages from `sample` on are gone through, each time from the policy that the time before has trained."""
-    arms: dict[RunName, dict[str, Any]] = Field(default_factory=dict)
-    """Ways of training that are compared: a name -> what differs, dotted keys and values as on the command line, such as
-    `{policy.kl.coefficient: 0.1}`. `reward_model`, `dpo`, `rejection`, `policy`, `labeler` and `seed` may differ; all else is
-    done once."""
     serve: Serve = Serve()
     """The HTTP endpoint of `truing serve`."""
-
-    @field_validator("arms")
-    @classmethod
-    def _differ_in_training(cls, arms: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for name, changes in arms.items():
-            for key in changes:
-                if key.partition(".")[0] not in CHANGED:
-                    raise ValueError(
-                        f"{name} changes {key}, which all arms share; one may change {', '.join(CHANGED)}: give {key} to the study,"
-                        " or make it two studies"
-                    )
-        return arms
 
     @model_validator(mode="after")
     def _one_round_an_arm(self) -> Self:
