@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from actors.judge import Judge, question_seed
 from truing.config.labeling import Style
-from truing.labeling.asking import Asking, Judgement
+from truing.labeling.asking import Asked, Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs, expected_score, p_yes, self_consistent, to_unit_interval
 from truing.labeling.likelihoods import Likelihoods
 from truing.labeling.questions import (
@@ -19,13 +19,10 @@ from truing.labeling.questions import (
 )
 from truing.labeling.templates import Template
 from truing.labeling.verdicts import ordered, pairwise_verdict, rating
-from truing.records import Failed, NotAsked, Pair, Unparsable
+from truing.records import Failed, NotAsked, Unparsable
 
 Missing = Unparsable | Failed | NotAsked
 """Why there is no answer: a reply without a verdict, no reply, or a labeler that had stopped."""
-
-Asked = tuple[Pair, Asking]
-"""A pair, and how it is asked about."""
 
 Reading = tuple[OrderedLogprobs | Missing, tuple[str, ...]]
 """What was read of one order, with the rationales that led to it."""

@@ -8,7 +8,7 @@ from truing.config.labeling import RecordedLabeler
 from truing.data.comparison import LeftOut, Mark, PreferenceSource
 from truing.data.unmarked import stream_verdicts
 from truing.errors import ConfigError
-from truing.labeling.asking import Asking, Judgement
+from truing.labeling.asking import Asked, Asking, Judgement
 from truing.labeling.consensus import OrderedLogprobs
 from truing.records import Failed, Pair
 
@@ -37,7 +37,7 @@ class RecordedVerdicts:
                 " name the column (labeler.verdict) and what its values mean (labeler.coding)"
             )
 
-    def compare(self, asked: Sequence[tuple[Pair, Asking]]) -> list[Judgement | Failed]:
+    def compare(self, asked: Sequence[Asked]) -> list[Judgement | Failed]:
         """What was recorded of each pair (in its canonical order), whatever is asked."""
         return [self._judgement(pair, asking) for pair, asking in asked]
 

@@ -15,11 +15,12 @@ from jobs.grading import START
 from jobs.grid.grid import reward_parts
 from jobs.outcome import outcome, win_rates
 from jobs.progress import headline, print_table
+from jobs.reward_graph import wants_own
 from jobs.store import ARMS, cannot_write, write_json
 from truing.config.grid import BestOf, Grid, StudyPolicies
 from truing.config.load import arm_of, shares_reward_model, ways
 from truing.config.policy import Policy, RejectionSampling
-from truing.config.rewards import AiScorePart, RewardModelPart, RewardPart
+from truing.config.rewards import AiScorePart, RewardPart
 from truing.config.study import Study
 from truing.errors import ConfigError
 from truing.report.contents import Table
@@ -41,7 +42,7 @@ def check_arms(study: Study) -> None:
         # The start policy may not be fine-tuned yet.
         context = Context.of(arm_run(study, name).model_copy(update={"model": study.model}))
         parts = list(_rewards(context.study))
-        if context.study.reward_model is None and any(_wants_own(part) for part in parts):
+        if context.study.reward_model is None and any(wants_own(part) for part in parts):
             raise ConfigError(
                 f"arms.{name}: its rewards have a reward model and it trains none; give the arm other rewards, or the path of one"
             )
@@ -55,7 +56,7 @@ def check_arms(study: Study) -> None:
 
 
 def _check_grid(context: Context, grid: Grid, shared: Study) -> None:
-    if shared.reward_model is None and any(_wants_own(part) for part in reward_parts(context, grid)):
+    if shared.reward_model is None and any(wants_own(part) for part in reward_parts(context, grid)):
         raise ConfigError(
             "evaluate.grid: its rewards have the study's reward model, and each arm has one of its own or none;"
             " give evaluate.grid.rewards, such as [{kind: finished}]"
@@ -78,10 +79,6 @@ def _check_grid(context: Context, grid: Grid, shared: Study) -> None:
 def _rewards(study: Study) -> Iterator[RewardPart]:
     for stage in (study.policy, study.rejection):
         yield from stage.rewards if stage else ()
-
-
-def _wants_own(part: RewardPart) -> bool:
-    return isinstance(part, RewardModelPart) and not part.path
 
 
 # --- each arm -----------------------------------------------------------------------------------------------------------
@@ -116,12 +113,12 @@ def arm_run(study: Study, name: str) -> Study:
 def _rewarded_by_the_study(study: Study, name: str) -> bool:
     """Whether the rewards of an arm have the study's own reward model among them."""
     arm = arm_of(study, name)
-    return shares_reward_model(study, arm) and any(_wants_own(part) for part in _rewards(arm))
+    return shares_reward_model(study, arm) and any(wants_own(part) for part in _rewards(arm))
 
 
 def _rewarded_by(model: str, stage: Stage) -> Stage:
     """The same stage, with a folder in the place of the run's own reward model."""
-    parts = tuple(part.model_copy(update={"path": model}) if _wants_own(part) else part for part in stage.rewards)
+    parts = tuple(part.model_copy(update={"path": model}) if wants_own(part) else part for part in stage.rewards)
     return stage.model_copy(update={"rewards": parts})
 
 

@@ -14,7 +14,7 @@ from actors.spending import REST
 from jobs.http_guard import Guard, SealedToken
 from truing.config.serving import Serve
 from truing.errors import ConfigError
-from truing.labeling.asking import Asking, Judgement
+from truing.labeling.asking import Asked, Asking, Judgement
 from truing.labeling.calibration import LogisticMap, p_first
 from truing.labeling.consensus import flips
 from truing.records import Failed, NotAsked, Pair, Unparsable, content_id
@@ -79,7 +79,7 @@ class Answering:
     calibration: LogisticMap | None
 
 
-def compare_some(labeler: Labeler, items: list[tuple[Pair, Asking]]) -> list[Any]:
+def compare_some(labeler: Labeler, items: list[Asked]) -> list[Any]:
     """Pairs that arrived together."""
     return list(labeler.compare(items))
 

@@ -21,7 +21,7 @@ def own_reward_model(context: Context, parts: Sequence[RewardPart]) -> str:
     Raises:
         ConfigError: it is wanted and not trained.
     """
-    if not any(isinstance(part, RewardModelPart) and not part.path for part in parts):
+    if not any(wants_own(part) for part in parts):
         return ""
     folder = context.run.path / "reward_model" / "model"
     if not (folder / HEAD_FILE).is_file():
@@ -29,6 +29,11 @@ def own_reward_model(context: Context, parts: Sequence[RewardPart]) -> str:
             "the reward graph has a reward_model part and none is trained; add a reward_model section, or give its path"
         )
     return str(folder)
+
+
+def wants_own(part: RewardPart) -> bool:
+    """Whether a part is scored by the reward model that the study itself trains."""
+    return isinstance(part, RewardModelPart) and not part.path
 
 
 def graph_id(context: Context, parts: Sequence[RewardPart]) -> str:

@@ -48,6 +48,10 @@ class Asking:
         return content_id("label", pair.prompt, pair.first, pair.second, *asked)
 
 
+Asked = tuple[Pair, Asking]
+"""A pair, and how it is asked about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a labeler says of a pair in both orders: raw label log-probs, with the rationales where it wrote some.
